@@ -1,0 +1,44 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Generative retrieval: a model that writes the identifiers of documents.
+
+The names below are what other programs rely on. Each is imported when it is
+first used (PEP 562), so `import genret` itself costs nothing and needs neither
+JAX nor NumPy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = '0.1.0'
+
+if TYPE_CHECKING:
+  from genret.constraints.trie import Trie
+  from genret.decoding.beam import beam_search
+  from genret.docids.table import DocidTable
+  from genret.searcher import Searcher
+
+_MODULE_OF = {
+  'DocidTable': 'genret.docids.table',
+  'Searcher': 'genret.searcher',
+  'Trie': 'genret.constraints.trie',
+  'beam_search': 'genret.decoding.beam',
+}
+
+__all__ = ['DocidTable', 'Searcher', 'Trie', '__version__', 'beam_search']
+
+
+def __getattr__(name: str) -> object:
+  """Imports a public name on first use and keeps it for the next."""
+  if name not in _MODULE_OF:
+    raise AttributeError(
+      f'module genret has no attribute {name!r}; its public names are '
+      f'{", ".join(sorted(_MODULE_OF))}.'
+    )
+  value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+  globals()[name] = value
+  return value
+
+
+def __dir__() -> list[str]:
+  return list(__all__)
