@@ -1,0 +1,359 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Documents, queries and judgements, read from the formats in use.
+
+| source               | documents                        | queries           |
+|----------------------|----------------------------------|-------------------|
+| BEIR folder          | `corpus.jsonl[.gz]`              | `queries.jsonl`   |
+| `.jsonl[.gz]`        | `{_id or id or doc_id, title, text}` | `{_id ..., text}` |
+| `.tsv[.gz]`          | `docid<TAB>title<TAB>text`       | `qid<TAB>text`    |
+| `ir_datasets:NAME`   | `docs_iter()`                    | `queries_iter()`  |
+
+Readers stream, keep the order of the file, and name file and line of whatever
+is wrong. A document or query without words is kept, and counted by
+`Collection`: an identifier must exist for every document.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from genret import ir_datasets_reader
+from genret.text_files import PathLike, read_lines
+
+Qrels = dict[str, dict[str, int]]
+
+IR_DATASETS = ir_datasets_reader.PREFIX
+# SQuADShifts New-Wiki: 1,581 Wikipedia paragraphs, 7,737 human questions.
+SQUADSHIFTS_WIKI = pathlib.Path(__file__).parent / 'data' / 'squadshifts_wiki'
+
+_ID_FIELDS = ('_id', 'id', 'doc_id', 'query_id')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Document:
+  """One retrievable text; `title` and `text` may be empty, `doc_id` not."""
+
+  doc_id: str
+  title: str = ''
+  text: str = ''
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Query:
+  """One information need in words."""
+
+  query_id: str
+  text: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+  """A corpus with its queries and judgements, in memory.
+
+  Attributes:
+    name: last part of the path or data set name.
+    documents: in file order; a document's index is its place here.
+    queries: `{query_id: text}`, in file order.
+    qrels: `{split: {query_id: {doc_id: relevance}}}`.
+    hash: sha256 (hex) over the documents, see `documents_hash`.
+  """
+
+  name: str
+  documents: list[Document]
+  queries: dict[str, str]
+  qrels: dict[str, Qrels]
+  hash: str
+
+  @property
+  def empty_documents(self) -> int:
+    """Documents with neither a title nor a text."""
+    return sum(not (d.title + d.text).strip() for d in self.documents)
+
+  @property
+  def empty_queries(self) -> int:
+    """Queries without any text."""
+    return sum(not text.strip() for text in self.queries.values())
+
+  def unknown_judgements(self, split: str) -> int:
+    """Judgements whose query or document this collection does not hold."""
+    known = {document.doc_id for document in self.documents}
+    return sum(
+      query_id not in self.queries or doc_id not in known
+      for query_id, judged in self.qrels[split].items()
+      for doc_id in judged
+    )
+
+
+def read_documents(path: PathLike) -> Iterator[Document]:
+  """Streams the documents of a BEIR folder, file or `ir_datasets:NAME`.
+
+  Raises:
+    ValueError: for a bad line or a repeated identifier, naming the place.
+    FileNotFoundError: where there is no such folder or file.
+  """
+  if str(path).startswith(IR_DATASETS):
+    rows = ir_datasets_reader.documents(str(path))
+    records = ((place, Document(*fields)) for place, *fields in rows)
+    return _unique(records, 'document')
+  read = {'.tsv': _tsv_document, '.jsonl': _json_document}
+  return _unique(_records(path, 'corpus', read), 'document')
+
+
+def read_queries(path: PathLike) -> Iterator[Query]:
+  """Streams queries; sources and errors as for `read_documents`."""
+  if str(path).startswith(IR_DATASETS):
+    rows = ir_datasets_reader.queries(str(path))
+    records = ((place, Query(*fields)) for place, *fields in rows)
+    return _unique(records, 'query')
+  read = {'.tsv': _tsv_query, '.jsonl': _json_query}
+  return _unique(_records(path, 'queries', read), 'query')
+
+
+def read_qrels(path: PathLike) -> Qrels:
+  """Reads judgements: BEIR (header, 3 columns) or TREC (4 columns) by content.
+
+  Returns:
+    `{query_id: {doc_id: relevance}}`. Relevance is an integer of any sign.
+
+  Raises:
+    ValueError: for a bad line, naming it, and for a pair judged twice with
+      different relevance (a repeated equal line is harmless).
+  """
+  qrels: Qrels = {}
+  if str(path).startswith(IR_DATASETS):
+    rows = ir_datasets_reader.qrels(str(path))
+  else:
+    rows = _qrel_rows(path)
+  for place, query_id, doc_id, relevance in rows:
+    judged = qrels.setdefault(query_id, {})
+    if judged.setdefault(doc_id, relevance) != relevance:
+      raise ValueError(
+        f'{place}: query {query_id!r} and document {doc_id!r} were already '
+        f'judged {judged[doc_id]}, now {relevance}; keep one of the two lines.'
+      )
+  return qrels
+
+
+def load_collection(path: PathLike) -> Collection:
+  """Reads a whole collection into memory.
+
+  Args:
+    path: a BEIR folder (queries and `qrels/<split>.tsv[.gz]` are optional), a
+      document file (then without queries), or `ir_datasets:NAME`, whose
+      judgements become one split, named after the last part of NAME where
+      that is train, dev or test, else 'test'.
+  """
+  documents = list(read_documents(path))
+  queries: list[Query] = []
+  qrels: dict[str, Qrels] = {}
+  name = pathlib.Path(path).resolve().name
+  if str(path).startswith(IR_DATASETS):
+    dataset = ir_datasets_reader.load(str(path))
+    if dataset.has_queries():
+      queries = list(read_queries(path))
+    if dataset.has_qrels():
+      split = name if name in ('train', 'dev', 'test') else 'test'
+      qrels[split] = read_qrels(path)
+  elif pathlib.Path(path).is_dir():
+    if _beir_file(path, 'queries') is not None:
+      queries = list(read_queries(path))
+    for file in sorted((pathlib.Path(path) / 'qrels').glob('*.tsv*')):
+      split, _, ending = file.name.partition('.')
+      if ending in ('tsv', 'tsv.gz'):
+        qrels[split] = read_qrels(file)
+  return Collection(
+    name=name,
+    documents=documents,
+    queries={query.query_id: query.text for query in queries},
+    qrels=qrels,
+    hash=documents_hash(documents),
+  )
+
+
+def documents_hash(documents: list[Document]) -> str:
+  """Returns sha256 over (doc_id, title, text) of the documents in order.
+
+  Each field is preceded by its length, so that no two corpora share a stream;
+  the file format and compression do not matter.
+  """
+  digest = hashlib.sha256()
+  for document in documents:
+    for field in (document.doc_id, document.title, document.text):
+      data = field.encode()
+      digest.update(len(data).to_bytes(8, 'little'))
+      digest.update(data)
+  return digest.hexdigest()
+
+
+def _unique(records: Iterator[tuple[str, Any]], kind: str) -> Iterator[Any]:
+  """Passes records on; refuses the second with the same identifier."""
+  seen: dict[str, str] = {}
+  for place, record in records:
+    name = record.doc_id if kind == 'document' else record.query_id
+    first = seen.setdefault(name, place)
+    if first is not place:
+      raise ValueError(
+        f'{place}: {kind} id {name!r} was already used in {first}; give each '
+        f'{kind} its own id.'
+      )
+    yield record
+
+
+def _beir_file(folder: PathLike, stem: str) -> pathlib.Path | None:
+  """Returns `<stem>.jsonl` of a BEIR folder, else the `.gz`, else None."""
+  for ending in ('.jsonl', '.jsonl.gz'):
+    file = pathlib.Path(folder) / f'{stem}{ending}'
+    if file.is_file():
+      return file
+  return None
+
+
+def _records(
+  path: PathLike, stem: str, parsers: Mapping[str, Callable[[str, str], Any]]
+) -> Iterator[tuple[str, Any]]:
+  """Yields (place, record) of a BEIR folder's file or of a single file."""
+  file = pathlib.Path(path)
+  if file.is_dir():
+    found = _beir_file(path, stem)
+    if found is None:
+      raise FileNotFoundError(
+        f'{path}: expected a BEIR folder with {stem}.jsonl or '
+        f'{stem}.jsonl.gz, found neither; check the folder.'
+      )
+    file = found
+  ending = pathlib.Path(file.name.removesuffix('.gz')).suffix
+  if ending not in parsers:
+    raise ValueError(
+      f'{path}: expected a BEIR folder, a .tsv or a .jsonl file (plain or '
+      f'.gz) or {IR_DATASETS}NAME, found a name that ends in {ending!r}; '
+      'rename or convert it.'
+    )
+  if not file.is_file():
+    raise FileNotFoundError(f'{path}: no such file or folder; check the path.')
+  for place, line in read_lines(file):
+    yield place, parsers[ending](place, line)
+
+
+def _json_fields(place: str, line: str) -> tuple[str, dict[str, Any]]:
+  """Returns (identifier, fields) of one JSON object."""
+  try:
+    fields = json.loads(line)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(
+      f'{place}: expected one JSON object, found text that does not parse '
+      f'({error}); write one object a line.'
+    ) from error
+  if not isinstance(fields, dict):
+    raise ValueError(
+      f'{place}: expected a JSON object, found {type(fields).__name__}; write '
+      'an object with _id and text.'
+    )
+  identifier = next((fields[key] for key in _ID_FIELDS if key in fields), None)
+  if isinstance(identifier, int) and not isinstance(identifier, bool):
+    identifier = str(identifier)
+  if not isinstance(identifier, str) or not identifier.strip():
+    raise ValueError(
+      f'{place}: expected an identifier (a string or an integer) under _id, id '
+      f'or doc_id, found {identifier!r} among {sorted(fields)}; add one.'
+    )
+  # JSON can spell half a surrogate pair, which no UTF-8 file can hold.
+  if '\\ud' in line.lower():
+    try:
+      json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+      raise ValueError(
+        f'{place}: found half of a surrogate pair (\\ud8xx or \\udcxx), which '
+        'is no character; remove it.'
+      ) from error
+  return identifier, fields
+
+
+def _json_text(place: str, fields: dict[str, Any], key: str) -> str:
+  """Returns a text field; null or a missing field is the empty text."""
+  value = fields.get(key)
+  if value is None:
+    return ''
+  if not isinstance(value, str):
+    raise ValueError(
+      f'{place}: expected a string under {key}, found '
+      f'{type(value).__name__}; write the text itself.'
+    )
+  return value
+
+
+def _json_document(place: str, line: str) -> Document:
+  doc_id, fields = _json_fields(place, line)
+  if 'title' not in fields and 'text' not in fields:
+    raise ValueError(
+      f'{place}: expected title or text, found only {sorted(fields)}; rename '
+      'the field that holds the text.'
+    )
+  title, text = (_json_text(place, fields, key) for key in ('title', 'text'))
+  return Document(doc_id, title, text)
+
+
+def _json_query(place: str, line: str) -> Query:
+  query_id, fields = _json_fields(place, line)
+  if 'text' not in fields:
+    raise ValueError(
+      f'{place}: expected text, found only {sorted(fields)}; rename the field '
+      'that holds the query.'
+    )
+  return Query(query_id, _json_text(place, fields, 'text'))
+
+
+def _columns(place: str, line: str, names: str) -> list[str]:
+  """Splits a TSV line; tabs beyond the last column belong to the text."""
+  count = len(names.split('<TAB>'))
+  columns = line.split('\t', count - 1)
+  if len(columns) != count:
+    raise ValueError(
+      f'{place}: expected {names}, found {len(columns)} column'
+      f'{"s" * (len(columns) != 1)}; separate the columns by single tabs.'
+    )
+  if not columns[0].strip():
+    raise ValueError(
+      f'{place}: expected {names}, found an empty identifier; add one.'
+    )
+  return columns
+
+
+def _tsv_document(place: str, line: str) -> Document:
+  return Document(*_columns(place, line, 'docid<TAB>title<TAB>text'))
+
+
+def _tsv_query(place: str, line: str) -> Query:
+  return Query(*_columns(place, line, 'qid<TAB>text'))
+
+
+def _qrel_rows(path: PathLike) -> Iterator[tuple[str, str, str, int]]:
+  """Yields (place, query_id, doc_id, relevance); finds the format itself."""
+  beir = None
+  for place, line in read_lines(path):
+    if beir is None:
+      cells = line.split('\t')
+      beir = len(cells) == 3 and not _is_integer(cells[2])
+      if beir:
+        continue
+    if beir:
+      cells, expected = line.split('\t'), 'query-id<TAB>corpus-id<TAB>score'
+      query_id, doc_id, relevance = cells if len(cells) == 3 else ('', '', '')
+    else:
+      cells = line.split()
+      expected = 'qid 0 docid relevance (or the BEIR header query-id<TAB>'
+      expected += 'corpus-id<TAB>score in the first line)'
+      query_id, _, doc_id, relevance = cells if len(cells) == 4 else [''] * 4
+    if not (query_id.strip() and doc_id.strip() and _is_integer(relevance)):
+      raise ValueError(
+        f'{place}: expected {expected} with an integer at the end, found '
+        f'{line!r}; correct the line.'
+      )
+    yield place, query_id, doc_id, int(relevance)
+
+
+def _is_integer(text: str) -> bool:
+  return text.strip().removeprefix('-').removeprefix('+').isdecimal()

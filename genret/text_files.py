@@ -1,0 +1,78 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Lines in, text out: the two things every text format here relies on.
+
+Reading reports the file and the line of whatever is wrong; writing is atomic,
+so that an interrupted program never leaves half a file under the final name.
+"""
+
+import gzip
+import os
+import pathlib
+import tempfile
+import zlib
+from collections.abc import Iterator
+
+PathLike = str | os.PathLike[str]
+
+
+def read_lines(path: PathLike) -> Iterator[tuple[str, str]]:
+  """Yields `(place, line)` for every line of a UTF-8 file that is not blank.
+
+  Args:
+    path: a text file; a name that ends in `.gz` is decompressed on the way.
+
+  Yields:
+    `place`, '<path>, line <number from 1>', for error messages, and the line
+    without its end (LF or CRLF); a byte-order mark at the start is dropped.
+    Only line feeds end a line: other Unicode separators are text.
+
+  Raises:
+    ValueError: for bytes that are not UTF-8 and for a damaged gzip file.
+    OSError: where the file cannot be read.
+  """
+  opener = gzip.open if str(path).endswith('.gz') else open
+  number = 0
+  try:
+    with opener(path, 'rb') as lines:
+      for number, raw in enumerate(lines, start=1):
+        place = f'{path}, line {number}'
+        try:
+          line = raw.decode('utf-8-sig' if number == 1 else 'utf-8')
+        except UnicodeDecodeError as error:
+          raise ValueError(
+            f'{place}: expected UTF-8, found the byte '
+            f'0x{raw[error.start]:02x}; convert the file to UTF-8.'
+          ) from error
+        line = line.removesuffix('\n').removesuffix('\r')
+        if line.strip(' '):
+          yield place, line
+  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    raise ValueError(
+      f'{path}: the gzip data are damaged or cut short after line {number} '
+      f'({error}); fetch or write the file again.'
+    ) from error
+
+
+def write_text(path: PathLike, text: str) -> None:
+  """Writes `text` as UTF-8 under a temporary name, then renames it to `path`.
+
+  The folder is made where it is missing. A reader sees the old file or the
+  whole new one; an error leaves the old one as it was.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.')
+  try:
+    with os.fdopen(handle, 'w', encoding='utf-8', newline='') as file:
+      file.write(text)
+      file.flush()
+      os.fsync(file.fileno())
+    # mkstemp makes private files; give this one the ordinary permissions.
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)
+    os.replace(temporary, path)
+  except BaseException:
+    pathlib.Path(temporary).unlink(missing_ok=True)
+    raise
