@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   command, rest = words[0], words[1:]
   if command == 'bench':
     return _bench(rest)
-  return _dispatch('genret', command, rest, commands())
+  return _dispatch('genret', command, rest, commands(), beside=('bench',))
 
 
 def commands() -> dict[str, str]:
@@ -99,11 +99,16 @@ def _bench(words: list[str]) -> int:
 
 
 def _dispatch(
-  prefix: str, command: str, words: list[str], valid: dict[str, str]
+  prefix: str,
+  command: str,
+  words: list[str],
+  valid: dict[str, str],
+  *,
+  beside: tuple[str, ...] = (),
 ) -> int:
   """Imports the module of one command, runs it, and words its errors."""
   if command not in valid:
-    names = ', '.join(valid) or 'none yet'
+    names = ', '.join((*valid, *beside)) or 'none yet'
     return _fail(
       prefix, f'{command!r} is no command; the commands are {names}.'
     )
@@ -136,7 +141,7 @@ def _sentence(error: Exception) -> str | None:
   if isinstance(error, ImportError) and error.name is not None:
     library = error.name.partition('.')[0]
     extra = _EXTRA_OF.get(library)
-    if extra is None or importlib.util.find_spec(library) is not None:
+    if extra is None or _is_installed(library):
       return None
     return (
       f'this command needs {library}, which is not installed; run '
@@ -147,11 +152,16 @@ def _sentence(error: Exception) -> str | None:
   return ' '.join(str(error).split()) or type(error).__name__
 
 
+def _is_installed(library: str) -> bool:
+  if library in sys.modules:
+    return sys.modules[library] is not None
+  return importlib.util.find_spec(library) is not None
+
+
 def _help() -> str:
   """The text of `genret --help`."""
   listing = _listing(commands())
-  if benches():
-    listing += f'\n  {"bench":<18}Benchmarks; `genret bench` lists them.'
+  listing += f'\n  {"bench":<18}Benchmarks; `genret bench` lists them.'
   return f"""\
 Usage: genret COMMAND [ARGUMENTS]
 

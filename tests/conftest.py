@@ -1,0 +1,32 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Settings of every test: strict JAX, quiet libraries, repeatable examples."""
+
+import os
+
+# Before TensorFlow or JAX is imported anywhere. Tests speak to no network, and
+# run on the CPU unless the caller says otherwise (JAX_PLATFORMS=cuda).
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
+os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+
+import hypothesis
+import jax
+
+# A shape that broadcasts or a type that widens in silence is an error here.
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_numpy_dtype_promotion', 'strict')
+
+# No deadline: the first example compiles. Derandomised: a failure in CI is the
+# failure of everybody; HYPOTHESIS_PROFILE=search looks for new ones.
+hypothesis.settings.register_profile(
+  'repeatable', deadline=None, derandomize=True, print_blob=True
+)
+hypothesis.settings.register_profile(
+  'search', deadline=None, max_examples=1000, print_blob=True
+)
+hypothesis.settings.load_profile(
+  os.environ.get('HYPOTHESIS_PROFILE', 'repeatable')
+)
