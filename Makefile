@@ -4,7 +4,11 @@
 # `make help` lists the targets. Each sets .venv up first; a second call finds
 # it up to date and does nothing for it.
 
-SHELL := bash
+# An empty environment (`env -i make test`) has no search path at all.
+ifndef PATH
+export PATH := /usr/local/bin:/usr/bin:/bin
+endif
+
 PYTHON ?= python3
 ARGS ?=
 VENV := .venv
@@ -59,9 +63,9 @@ $(VENV)/installed-dev: $(VENV)/pyvenv.cfg setup.py constraints.txt
 $(VENV)/pyvenv.cfg: $(STALE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  2>/dev/null || { \
-	  found=$$($(PYTHON) --version 2>&1 || true); \
-	  echo "genret needs Python 3.11 or later, and $(PYTHON) is" \
-	    "'$$found'; call make with PYTHON=/path/to/python3.11." >&2; exit 1; }
+	  found=$$($(PYTHON) --version 2>/dev/null || echo 'no Python that runs'); \
+	  echo "genret needs Python 3.11 or later, and $(PYTHON) is $$found;" \
+	    'call make with PYTHON=/path/to/python3.11.' >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
 
 comma := ,
@@ -69,13 +73,17 @@ comma := ,
 # A dot for each package while pip works; its full output goes to a log that is
 # shown only where it fails.
 define install
-log=$(VENV)/install.log; \
-  printf 'Installing genret[$(1)] into $(VENV) (some minutes): '; \
-  $(BIN)/python -m pip install --disable-pip-version-check \
-    -c constraints.txt -e '.[$(1)]' 2>&1 | tee $$log | \
-    while read -r word rest; do case $$word in \
-      Collecting) printf .;; \
-      Installing) [[ $$rest = collected* ]] && printf ' unpacking';; \
-    esac; done; status=$${PIPESTATUS[0]}; echo; \
-  [ $$status = 0 ] || { tail -n 20 $$log >&2; exit 1; }
+log=$(VENV)/install.log; : > $$log; echo 1 > $(VENV)/install.status; \
+  printf 'Installing genret[$(1)] into $(VENV) (some minutes) '; \
+  { $(BIN)/python -m pip install --disable-pip-version-check \
+      -c constraints.txt -e '.[$(1)]' 2>&1; \
+    echo $$? > $(VENV)/install.status; } | \
+  while read -r line; do \
+    echo "$$line" >> $$log; \
+    case $$line in \
+      Collecting\ *) printf . ;; \
+      Installing\ collected*) printf ' unpacking' ;; \
+    esac; \
+  done; echo; \
+  [ "$$(cat $(VENV)/install.status)" = 0 ] || { tail -n 20 $$log >&2; exit 1; }
 endef
