@@ -22,13 +22,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 # module counts. A new module is added here. The table of identifiers stands
 # between 0 and 1: it is what the folders of layer 1 hand to each other.
 LAYER_OF = {
-  'genret.ir_datasets_reader': -1,  # below all: no genret module inside
-  'genret.text_files': -1,
   'genret.array_folder': 0,
   'genret.corpus': 0,
   'genret.ir_datasets_reader': 0,
   'genret.metrics': 0,
-  'genret.report': 0,
   'genret.report': 0,
   'genret.runs': 0,
   'genret.text_files': 0,

@@ -12,23 +12,38 @@ ROOT = pathlib.Path(__file__).parent.parent
 EXEMPT: set[str] = set()
 
 
-def public_names(source: str) -> set[str]:
-  """The public functions and classes that a module defines at its top.
+def public_names(source: str) -> list[ast.FunctionDef | ast.ClassDef]:
+  """The public functions and classes that a module defines at its top."""
+  return [
+    node
+    for node in ast.parse(source).body
+    if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    and not node.name.startswith('_')
+  ]
 
-  A class that the same module uses, as a network uses its layers, is tested
-  through what uses it and is left out.
+
+def untested(sources: dict[str, str], words: set[str]) -> list[str]:
+  """`file: name` of what is not among `words`.
+
+  A class that another definition uses, as a network uses its layers, is tested
+  through its user.
   """
-  body = ast.parse(source).body
-  names = set()
-  for node in body:
-    if isinstance(node, ast.FunctionDef | ast.ClassDef):
-      elsewhere = (
-        n for other in body if other is not node for n in ast.walk(other)
-      )
-      used = {n.id for n in elsewhere if isinstance(n, ast.Name)}
-      if isinstance(node, ast.FunctionDef) or node.name not in used:
-        names.add(node.name)
-  return {name for name in names if not name.startswith('_')}
+  used = set()
+  for source in sources.values():
+    for node in ast.parse(source).body:
+      if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        names |= {
+          n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute)
+        }
+        used |= names - {node.name}
+  return sorted(
+    f'{file}: {node.name}'
+    for file, source in sources.items()
+    for node in public_names(source)
+    if node.name not in words | EXEMPT
+    and not (isinstance(node, ast.ClassDef) and node.name in used)
+  )
 
 
 def words_of_tests(folder: pathlib.Path) -> set[str]:
@@ -48,22 +63,21 @@ def words_of_tests(folder: pathlib.Path) -> set[str]:
 
 
 def test_every_public_name_is_tested():
-  words = words_of_tests(ROOT / 'tests')
-  untested = sorted(
-    f'{path.relative_to(ROOT)}: {name}'
+  sources = {
+    str(path.relative_to(ROOT)): path.read_text(encoding='utf-8')
     for path in (ROOT / 'genret').rglob('*.py')
-    for name in public_names(path.read_text(encoding='utf-8')) - words - EXEMPT
-  )
-  assert not untested, 'no test names\n' + '\n'.join(untested)
+  }
+  missing = untested(sources, words_of_tests(ROOT / 'tests'))
+  assert not missing, 'no test names\n' + '\n'.join(missing)
 
 
 def test_an_untested_name_is_found(tmp_path):
-  source = (
-    'def used(): Layer()\ndef unused(): ...\ndef _own(): ...\n'
-    'class A: ...\nclass Layer: ...\n'
-  )
+  sources = {
+    'a.py': 'def used(): Layer()\ndef unused(): ...\ndef _own(): unused()\n',
+    'b.py': 'class A: ...\nclass Layer: ...\nclass B:\n  x = B\n',
+  }
   (tmp_path / 'test_x.py').write_text(
     'from m import used\n# unused\ndef test(): used("A")\n', encoding='utf-8'
   )
-  missing = public_names(source) - words_of_tests(tmp_path)
-  assert missing == {'unused'}
+  missing = untested(sources, words_of_tests(tmp_path))
+  assert missing == ['a.py: unused', 'b.py: B']
