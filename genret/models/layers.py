@@ -75,7 +75,8 @@ class RMSNorm(nn.Module):
     scale = param('scale', ones, (x.shape[-1],), ('embed',))
     x = x.astype(jnp.float32)
     x = x * lax.rsqrt(jnp.mean(lax.square(x), axis=-1, keepdims=True) + 1e-6)
-    return x.astype(self.dtype) * scale.astype(self.dtype)
+    scale = jnp.expand_dims(scale.astype(self.dtype), range(x.ndim - 1))
+    return x.astype(self.dtype) * scale
 
 
 class Embedding(nn.Module):
