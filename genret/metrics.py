@@ -19,8 +19,6 @@ from typing import Any
 
 import numpy as np
 
-from genret.runs import trec_order
-
 MEASURES = ('Success@1', 'Success@10', 'RR@10', 'nDCG@10', 'R@100')
 
 
@@ -87,6 +85,18 @@ def evaluate(
     mean[name] = float(aggregator.result())
   unjudged = [query_id for query_id in run if query_id not in qrels]
   return Evaluation(mean, per_query, missing, unjudged)
+
+
+def trec_order(scores: Mapping[str, float]) -> list[str]:
+  """Returns document ids as trec_eval ranks them, best first.
+
+  Single-precision score, descending; equal scores by document id, descending.
+  """
+  return sorted(
+    scores,
+    key=lambda doc_id: (np.float32(scores[doc_id]), doc_id),
+    reverse=True,
+  )
 
 
 def legal_rate(

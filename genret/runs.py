@@ -115,18 +115,6 @@ def read_trec(path: PathLike) -> dict[str, dict[str, float]]:
   return run
 
 
-def trec_order(scores: Mapping[str, float]) -> list[str]:
-  """Returns document ids as trec_eval ranks them, best first.
-
-  Single-precision score, descending; equal scores by document id, descending.
-  """
-  return sorted(
-    scores,
-    key=lambda doc_id: (np.float32(scores[doc_id]), doc_id),
-    reverse=True,
-  )
-
-
 def _query_scores(query_id: str, hits: Sequence[Hit]) -> dict[str, float]:
   """`trec_scores` of one query."""
   scores = [hit.score for hit in hits]

@@ -1,0 +1,264 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Any BEIR folder as a TFDS data set, and from there as a seqio source.
+
+Two configurations:
+
+| name        | splits                   | features                             |
+|-------------|--------------------------|--------------------------------------|
+| `documents` | `corpus`                 | doc_id, title, text                  |
+| `pairs`     | one per `qrels/*.tsv`    | query_id, query, doc_id, title, text, relevance |
+
+A pair is a query and a document judged relevant to it (relevance above 0).
+Examples are stored in an order that is random but the same every time, since
+seqio shuffles only within a window. Nothing is ever fetched.
+
+    import seqio
+    from genret.tasks import beir_folder
+    seqio.TaskRegistry.add(
+      'my_pairs', source=beir_folder.source('my_folder', 'pairs', '/tmp/tfds'),
+      ...)
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow_datasets as tfds
+from absl import logging
+
+from genret import corpus
+from genret.text_files import PathLike
+
+VERSION = '1.0.0'
+DOCUMENTS, PAIRS = 'documents', 'pairs'
+
+_QUIET_BELOW = 100_000  # documents; above it a progress bar is welcome
+
+
+class BeirFolder(tfds.core.GeneratorBasedBuilder):
+  """Documents or query-document pairs of one BEIR folder."""
+
+  VERSION = tfds.core.Version(VERSION)
+  BUILDER_CONFIGS = [  # noqa: RUF012, TFDS's own way
+    tfds.core.BuilderConfig(name=DOCUMENTS, description='The documents.'),
+    tfds.core.BuilderConfig(name=PAIRS, description='Judged pairs.'),
+  ]
+
+  # TFDS looks beside the code for checksums of downloads; there are none.
+  code_path = None
+
+  def __init__(self, *, folder: str | None = None, **kwargs: Any):
+    """Makes a builder.
+
+    Args:
+      folder: the BEIR folder; needed to prepare, not to read what is prepared.
+      **kwargs: those of every TFDS builder.
+    """
+    self._folder = folder
+    super().__init__(**kwargs)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    document = ('doc_id', 'title', 'text')
+    features = {name: tfds.features.Text() for name in document}
+    if self.builder_config.name == PAIRS:
+      features |= {name: tfds.features.Text() for name in ('query_id', 'query')}
+      features['relevance'] = tfds.features.Scalar(np.int32)
+    return tfds.core.DatasetInfo(
+      builder=self,
+      description='A BEIR folder, read by genret.',
+      features=tfds.features.FeaturesDict(features),
+    )
+
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> Mapping[str, Iterator[tuple[str, dict]]]:
+    del dl_manager  # nothing is fetched
+    if self._folder is None:
+      raise ValueError(
+        'expected folder=<a BEIR folder> to prepare beir_folder, found none; '
+        'pass it to the builder, or call beir_folder.prepare.'
+      )
+    collection = corpus.load_collection(self._folder)
+    if self.builder_config.name == DOCUMENTS:
+      return {'corpus': _document_examples(collection)}
+    pairs = {split: _pairs(collection, split) for split in collection.qrels}
+    return {
+      split_name(split): _pair_examples(collection, found)
+      for split, found in pairs.items()
+      if found
+    }
+
+  def _generate_examples(self, **kwargs: Any) -> None:
+    raise NotImplementedError  # _split_generators returns the generators
+
+
+def prepare(folder: PathLike, data_dir: PathLike) -> pathlib.Path:
+  """Writes both configurations of a BEIR folder, unless they are there.
+
+  The name of the result holds the hash of the content: a folder that changed
+  is prepared anew beside the old one, which running programs may still read.
+  The result appears under its name only when complete.
+
+  Args:
+    folder: a BEIR folder, or anything `corpus.load_collection` reads.
+    data_dir: where to keep prepared folders.
+
+  Returns:
+    The folder to give to TFDS or seqio as its data_dir.
+
+  Raises:
+    ValueError: for a collection without documents; also as the readers do.
+  """
+  collection = corpus.load_collection(folder)
+  if not collection.documents:
+    raise ValueError(f'{folder}: expected documents, found none; add some.')
+  data_dir = pathlib.Path(data_dir).absolute()
+  name = re.sub(r'\W+', '_', collection.name)
+  final = data_dir / f'{name}_{_content_hash(collection)[:16]}'
+  if final.is_dir():
+    return final
+  _report_unknown(folder, collection)
+  data_dir.mkdir(parents=True, exist_ok=True)
+  temporary = tempfile.mkdtemp(prefix=f'.{name}_', dir=data_dir)
+  try:
+    has_pairs = any(_pairs(collection, split) for split in collection.qrels)
+    for config in (DOCUMENTS, PAIRS) if has_pairs else (DOCUMENTS,):
+      builder = BeirFolder(
+        folder=str(folder), config=config, data_dir=temporary
+      )
+      _write(builder, quiet=len(collection.documents) < _QUIET_BELOW)
+    shutil.rmtree(pathlib.Path(temporary) / 'downloads', ignore_errors=True)
+    os.chmod(temporary, 0o755)  # mkdtemp makes private folders
+    try:
+      os.rename(temporary, final)
+    except OSError:
+      if not final.is_dir():  # otherwise another program was faster
+        raise
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
+  return final
+
+
+def _write(builder: BeirFolder, *, quiet: bool) -> None:
+  """Lets TFDS write its files, without its announcements on stdout."""
+  if quiet:
+    tfds.disable_progress_bar()
+  try:
+    with contextlib.redirect_stdout(io.StringIO()):
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(try_download_gcs=False)
+      )
+  finally:
+    if quiet:
+      tfds.enable_progress_bar()
+
+
+def source(
+  folder: PathLike,
+  config: str,
+  data_dir: PathLike,
+  *,
+  splits: Mapping[str, str] | Sequence[str] | None = None,
+) -> seqio.TfdsDataSource:
+  """Prepares a BEIR folder and returns it as a seqio source.
+
+  Args:
+    folder: a BEIR folder.
+    config: 'documents' or 'pairs'.
+    data_dir: where to keep prepared folders.
+    splits: which splits to offer, or `{name for seqio: split}`, for example
+      `{'validation': 'dev'}`; None for all under their own names.
+  """
+  if config not in (DOCUMENTS, PAIRS):
+    raise ValueError(
+      f'expected the configuration {DOCUMENTS} or {PAIRS}, found {config!r}; '
+      'choose one of them.'
+    )
+  return seqio.TfdsDataSource(
+    tfds_name=f'beir_folder/{config}:{VERSION}',
+    tfds_data_dir=str(prepare(folder, data_dir)),
+    splits=splits,
+    # Otherwise seqio asks tfds.load to look in the public bucket first.
+    read_only=True,
+  )
+
+
+def split_name(split: str) -> str:
+  """The TFDS name of `qrels/<split>.tsv`: letters, digits and underscores."""
+  return re.sub(r'\W+', '_', split)
+
+
+def _document_examples(
+  collection: corpus.Collection,
+) -> Iterator[tuple[str, dict]]:
+  for document in collection.documents:
+    yield document.doc_id, _document_fields(document)
+
+
+def _document_fields(document: corpus.Document) -> dict[str, str]:
+  return {
+    'doc_id': document.doc_id,
+    'title': document.title,
+    'text': document.text,
+  }
+
+
+def _pairs(
+  collection: corpus.Collection, split: str
+) -> list[tuple[str, str, int]]:
+  """Returns (query_id, doc_id, relevance) of known, relevant pairs."""
+  known = {document.doc_id for document in collection.documents}
+  return [
+    (query_id, doc_id, relevance)
+    for query_id, judged in collection.qrels[split].items()
+    if query_id in collection.queries
+    for doc_id, relevance in judged.items()
+    if relevance > 0 and doc_id in known
+  ]
+
+
+def _pair_examples(
+  collection: corpus.Collection, pairs: list[tuple[str, str, int]]
+) -> Iterator[tuple[str, dict]]:
+  by_id = {document.doc_id: document for document in collection.documents}
+  for query_id, doc_id, relevance in pairs:
+    yield (
+      f'{query_id}\t{doc_id}',
+      {
+        'query_id': query_id,
+        'query': collection.queries[query_id],
+        'relevance': relevance,
+        **_document_fields(by_id[doc_id]),
+      },
+    )
+
+
+def _content_hash(collection: corpus.Collection) -> str:
+  """sha256 over documents, queries and judgements."""
+  content = [VERSION, collection.hash, collection.queries, collection.qrels]
+  return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _report_unknown(folder: PathLike, collection: corpus.Collection) -> None:
+  """Says how many judgements cannot become pairs."""
+  for split in collection.qrels:
+    unknown = collection.unknown_judgements(split)
+    if unknown:
+      logging.warning(
+        '%s: %d judgements of the split %s name a query or document that the '
+        'folder does not hold; they are left out.',
+        folder,
+        unknown,
+        split,
+      )

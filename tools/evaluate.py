@@ -1,0 +1,136 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Scores a run file against judgements.
+
+Every judged query counts, and one that the run lacks scores 0; ties are broken
+as trec_eval does (score, then document id, both descending). With --baseline a
+second run is scored too, and each measure gets the p of a paired randomization
+test between the two.
+
+Example:
+  genret evaluate --run genret.trec --qrels qrels/test.tsv \\
+    --measures nDCG@10 R@100 --baseline bm25.trec
+"""
+
+import argparse
+import json
+import os
+from typing import Any
+
+from genret import corpus, metrics, report, runs
+
+FORMATS = ('trec',)
+
+
+def main(argv: list[str]) -> int:
+  """Runs the command; see the module docstring."""
+  args = _parse(argv)
+  if args.format not in FORMATS:
+    raise ValueError(
+      f'expected --format to be one of {", ".join(FORMATS)}, found '
+      f'{args.format!r}; choose one of these.'
+    )
+  qrels = corpus.read_qrels(args.qrels)
+  result = _score(args.run, qrels, args.measures)
+  baseline, p_values = None, {}
+  if args.baseline is not None:
+    baseline = _score(args.baseline, qrels, args.measures)
+    p_values = metrics.significance(result, baseline, seed=args.seed)
+  if args.json:
+    print(json.dumps(_as_json(args, result, baseline, p_values), indent=2))
+  else:
+    print(_as_text(args, result, baseline, p_values))
+  return 0
+
+
+def _parse(argv: list[str]) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(
+    prog='genret evaluate',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  add = parser.add_argument
+  add('--run', required=True, help='run file, plain or .gz')
+  add('--qrels', required=True, help='BEIR .tsv with header, or TREC qrels')
+  add(
+    '--measures',
+    nargs='+',
+    default=list(metrics.MEASURES),
+    metavar='M',
+    help=f'names of ir_measures (default: {" ".join(metrics.MEASURES)})',
+  )
+  add('--baseline', metavar='RUN', help='run file to compare with')
+  add('--seed', type=int, default=0, help='of the randomization test')
+  add('--format', default='trec', help=f'of the runs: {", ".join(FORMATS)}')
+  add('--json', action='store_true', help='print JSON instead of a table')
+  return parser.parse_args(argv)
+
+
+def _score(
+  path: str, qrels: corpus.Qrels, measures: list[str]
+) -> metrics.Evaluation:
+  return metrics.evaluate(runs.read_trec(path), qrels, measures)
+
+
+def _as_json(
+  args: argparse.Namespace,
+  result: metrics.Evaluation,
+  baseline: metrics.Evaluation | None,
+  p_values: dict[str, float],
+) -> dict[str, Any]:
+  found: dict[str, Any] = {
+    'run': args.run,
+    'qrels': args.qrels,
+    'measures': result.mean,
+    'judged_queries': _judged(result),
+    'missing_queries': len(result.missing),
+    'unjudged_queries': len(result.unjudged),
+  }
+  if baseline is not None:
+    found |= {
+      'baseline': args.baseline,
+      'baseline_measures': baseline.mean,
+      'baseline_missing_queries': len(baseline.missing),
+      'p_values': p_values,
+    }
+  return found
+
+
+def _as_text(
+  args: argparse.Namespace,
+  result: metrics.Evaluation,
+  baseline: metrics.Evaluation | None,
+  p_values: dict[str, float],
+) -> str:
+  systems, lines = {_name(args.run): result.mean}, []
+  scored = {_name(args.run): result}
+  if baseline is not None:
+    name = _name(args.baseline)
+    # Two files of one name in two folders: their paths tell them apart.
+    if name in systems:
+      systems, scored = {args.run: result.mean}, {args.run: result}
+      name = args.baseline if args.baseline != args.run else f'{name} (again)'
+    systems[name], scored[name] = baseline.mean, baseline
+    systems['p'] = p_values
+    lines.append('p: paired randomization test, two-sided')
+  lines.append(f'{_judged(result)} judged queries')
+  for name, evaluation in scored.items():
+    if evaluation.missing:
+      lines.append(
+        f'{name}: {len(evaluation.missing)} judged queries without a document, '
+        'each scored 0'
+      )
+    if evaluation.unjudged:
+      lines.append(
+        f'{name}: {len(evaluation.unjudged)} queries without judgements, left '
+        'out'
+      )
+  return '\n'.join([report.format_table(systems), '', *lines])
+
+
+def _name(path: str) -> str:
+  return os.path.basename(path)
+
+
+def _judged(evaluation: metrics.Evaluation) -> int:
+  return max((len(v) for v in evaluation.per_query.values()), default=0)
