@@ -1,0 +1,263 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of arrays: one `.npy` file an array and a checked JSON header.
+
+Everything genret stores (identifier tables, tries, indexes) is such a folder.
+The header names the kind of content, its format version, small metadata and,
+for each array, its file, shape, dtype and checksum. A folder is only as good as
+its header, and the header arrives last and whole: a save that is killed leaves
+either what was there before or nothing that loads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+HEADER = 'header.json'
+
+
+def save(
+  path: str | os.PathLike[str],
+  *,
+  kind: str,
+  version: int,
+  arrays: Mapping[str, np.ndarray],
+  meta: Mapping[str, Any],
+) -> None:
+  """Writes `arrays` and `meta` to the folder `path`.
+
+  A folder of the same kind is replaced; its other files (a tokenizer beside an
+  identifier table, say) stay. Files are staged in a sibling folder and moved in,
+  the header last, so that readers never see a mixture.
+
+  Args:
+    path: folder to write; its parents are made.
+    kind: what the folder holds, in one word; checked by `load`.
+    version: format version of that kind; checked by `load`.
+    arrays: named arrays of numbers.
+    meta: what JSON can hold.
+
+  Raises:
+    ValueError: `path` holds something else, or an array is not of numbers.
+  """
+  path = pathlib.Path(path)
+  old_files = _files_of_same_kind(path, kind)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  staging = pathlib.Path(
+    tempfile.mkdtemp(prefix=f'.{path.name}-', suffix='.tmp', dir=path.parent)
+  )
+  try:
+    files = {name: _free_name(path, name) for name in arrays}
+    entries = {
+      name: _write_array(staging / files[name], name, np.asarray(array))
+      for name, array in arrays.items()
+    }
+    body = {
+      'kind': kind,
+      'version': version,
+      'meta': dict(meta),
+      'arrays': entries,
+    }
+    header = json.dumps({**body, 'checksum': _checksum(body)}, indent=1)
+    _write_bytes(staging / HEADER, header.encode())
+    if path.exists():
+      for file in files.values():
+        os.replace(staging / file, path / file)
+      _sync_folder(path)
+      os.replace(staging / HEADER, path / HEADER)
+      _sync_folder(path)
+      for file in old_files:
+        (path / file).unlink(missing_ok=True)
+    else:
+      staging.chmod(0o777 & ~_umask())
+      _sync_folder(staging)
+      os.rename(staging, path)
+    _sync_folder(path.parent)
+  finally:
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def load(
+  path: str | os.PathLike[str],
+  *,
+  kind: str,
+  version: int,
+  mmap: bool = True,
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+  """Returns the arrays and the metadata of a folder written by `save`.
+
+  Args:
+    path: the folder.
+    kind: the kind it must hold.
+    version: the format version it must have.
+    mmap: map the arrays into memory, read-only, instead of copying them.
+
+  Raises:
+    FileNotFoundError: there is no such folder.
+    ValueError: the folder is foreign, damaged or of another version.
+  """
+  path = pathlib.Path(path)
+  header = _read_header(path)
+  if header['kind'] != kind:
+    raise ValueError(
+      f'Expected a folder of kind {kind!r} but {path} holds '
+      f'{header["kind"]!r}; give the folder that {kind!r} was saved to.'
+    )
+  if header['version'] != version:
+    raise ValueError(
+      f'Expected format version {version} of {kind!r} but {path} has version '
+      f'{header["version"]}; build it again with this version of genret.'
+    )
+  arrays = {
+    name: _read_array(path / entry['file'], entry, mmap)
+    for name, entry in header['arrays'].items()
+  }
+  return arrays, header['meta']
+
+
+def _files_of_same_kind(path: pathlib.Path, kind: str) -> list[str]:
+  """The array files that a new save to `path` makes useless."""
+  if not path.exists():
+    return []
+  if not path.is_dir():
+    raise ValueError(
+      f'Expected a folder to save {kind!r} to but {path} is a file; give '
+      'another path.'
+    )
+  if not (path / HEADER).exists():
+    return []
+  try:
+    header = _read_header(path)
+  except ValueError as error:
+    raise ValueError(
+      f'Expected a folder of kind {kind!r} to replace but {path} has an '
+      f'unreadable {HEADER}; remove it or give another path.'
+    ) from error
+  if header['kind'] != kind:
+    raise ValueError(
+      f'Expected a folder of kind {kind!r} to replace but {path} holds '
+      f'{header["kind"]!r}; give another path.'
+    )
+  return [entry['file'] for entry in header['arrays'].values()]
+
+
+def _free_name(path: pathlib.Path, name: str) -> str:
+  """`name.npy`, or `name.N.npy` while the folder still needs the first."""
+  if not name.replace('_', '').isalnum():
+    raise ValueError(
+      f'Expected an array name of letters, digits and _ but got {name!r}; '
+      'rename the array.'
+    )
+  file, number = f'{name}.npy', 0
+  while (path / file).exists():
+    number += 1
+    file = f'{name}.{number}.npy'
+  return file
+
+
+def _write_array(
+  file: pathlib.Path, name: str, array: np.ndarray
+) -> dict[str, Any]:
+  if array.dtype.kind not in 'biuf':
+    raise ValueError(
+      f'Expected numbers in array {name!r} but got dtype {array.dtype}; store '
+      'text as bytes and offsets.'
+    )
+  with open(file, 'wb') as out:
+    np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+    out.flush()
+    os.fsync(out.fileno())
+  return {
+    'file': file.name,
+    'shape': list(array.shape),
+    'dtype': array.dtype.str,
+    'checksum': _file_checksum(file),
+  }
+
+
+def _read_array(
+  file: pathlib.Path, entry: Mapping[str, Any], mmap: bool
+) -> np.ndarray:
+  if not file.exists():
+    raise ValueError(
+      f'Expected the array file {file} but it is missing; build the folder '
+      'again.'
+    )
+  if _file_checksum(file) != entry['checksum']:
+    raise ValueError(
+      f'Expected {file} to match the checksum in {HEADER} but it does not: it '
+      'is damaged or truncated; build the folder again.'
+    )
+  # An empty file cannot be mapped.
+  mmap_mode = 'r' if mmap and 0 not in entry['shape'] else None
+  array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+  if list(array.shape) != entry['shape'] or array.dtype.str != entry['dtype']:
+    raise ValueError(
+      f'Expected {entry["dtype"]}{entry["shape"]} in {file} but found '
+      f'{array.dtype.str}{list(array.shape)}; build the folder again.'
+    )
+  return array
+
+
+def _read_header(path: pathlib.Path) -> dict[str, Any]:
+  if not path.is_dir():
+    raise FileNotFoundError(
+      f'Expected a saved folder at {path} but there is none; check the path.'
+    )
+  if not (path / HEADER).exists():
+    raise ValueError(
+      f'Expected {HEADER} in {path} but there is none: it is not a genret '
+      'folder or its build was interrupted; build it again.'
+    )
+  try:
+    header = json.loads((path / HEADER).read_bytes())
+    checksum = header.pop('checksum')
+    damaged = checksum != _checksum(header)
+  except (ValueError, KeyError, AttributeError):
+    damaged = True
+  if damaged:
+    raise ValueError(
+      f'Expected a genret header in {path / HEADER} but it is foreign or '
+      'damaged; build the folder again.'
+    )
+  return header
+
+
+def _checksum(body: Mapping[str, Any]) -> str:
+  text = json.dumps(body, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _file_checksum(file: pathlib.Path) -> str:
+  with open(file, 'rb') as source:
+    return hashlib.file_digest(source, 'sha256').hexdigest()
+
+
+def _write_bytes(file: pathlib.Path, content: bytes) -> None:
+  with open(file, 'wb') as out:
+    out.write(content)
+    out.flush()
+    os.fsync(out.fileno())
+
+
+def _sync_folder(path: pathlib.Path) -> None:
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+def _umask() -> int:
+  mask = os.umask(0)
+  os.umask(mask)
+  return mask

@@ -1,0 +1,321 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""A trie over identifiers as flat arrays: NumPy builds it, JAX walks it.
+
+States are numbered level by level, so edge e leads to state e + 1 and no child
+pointer is stored: an edge costs 8 bytes, its token and where the edges of the
+state it leads to begin. Compressed sparse rows as in STATIC (Su et al., 2026),
+with eos as an ordinary edge instead of a fixed length, and no dense levels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genret import array_folder
+from genret.constraints import protocol
+from genret.docids.table import DocidTable
+
+KIND = 'trie'
+VERSION = 1
+
+
+@functools.partial(
+  jax.tree_util.register_dataclass,
+  data_fields=['token_E', 'first_edge_S1'],
+  meta_fields=['vocab_size', 'eos_id', 'max_children'],
+  drop_fields=['table_hash'],
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trie:
+  """The prefixes of a set of identifiers; a pytree, to be passed to jit.
+
+  Attributes:
+    token_E: int32 token of each edge, ascending among the edges of a state. A
+      trie of no identifiers has one edge that no state owns.
+    first_edge_S1: int32; state s owns edges first_edge[s] to
+      first_edge[s + 1]; state 0 is the root and edge e leads to state e + 1.
+    vocab_size: number of tokens, V.
+    eos_id: the token that ends each identifier.
+    max_children: a power of two that no state has more edges than; rounded so
+      that tries of like shape share one compilation.
+    table_hash: hash of the identifier table this was built from, or ''; lost
+      on the way through jit.
+  """
+
+  token_E: jax.Array
+  first_edge_S1: jax.Array
+  vocab_size: int
+  eos_id: int
+  max_children: int
+  table_hash: str = ''
+
+  @classmethod
+  def from_table(cls, table: DocidTable) -> Trie:
+    """The trie of a table's identifiers, each ended with eos."""
+    return _build(
+      table.token_rows_DxL,
+      table.lengths_D,
+      table.vocab_size,
+      table.eos_id,
+      table.hash,
+    )
+
+  @classmethod
+  def from_sequences(
+    cls, sequences: Sequence[Sequence[int]], vocab_size: int, eos_id: int = 1
+  ) -> Trie:
+    """The trie of token sequences without eos; an empty one is allowed.
+
+    Raises:
+      ValueError: a sequence has eos or a token outside the vocabulary.
+    """
+    lengths_D = np.fromiter(map(len, sequences), np.int64, len(sequences))
+    tokens = np.fromiter(
+      (token for sequence in sequences for token in sequence),
+      np.int64,
+      lengths_D.sum(),
+    )
+    _check_tokens(tokens, lengths_D, vocab_size, eos_id)
+    rows_DxL = np.zeros((len(sequences), max(lengths_D, default=0)), np.int32)
+    rows_DxL[np.arange(rows_DxL.shape[1]) < lengths_D[:, None]] = tokens
+    return _build(rows_DxL, lengths_D, vocab_size, eos_id, '')
+
+  @property
+  def num_identifiers(self) -> int:
+    """Number of distinct identifiers."""
+    token_E = np.asarray(self.token_E)[: int(self.first_edge_S1[-1])]
+    return int((token_E == self.eos_id).sum())
+
+  @property
+  def nbytes(self) -> int:
+    """Bytes of the arrays."""
+    return self.token_E.nbytes + self.first_edge_S1.nbytes
+
+  def __repr__(self) -> str:
+    return (
+      f'Trie({self.token_E.shape[0]} edges, vocab_size={self.vocab_size}, '
+      f'eos_id={self.eos_id}, max_children={self.max_children})'
+    )
+
+  def constraint(self) -> protocol.Constraint:
+    """This trie for `genret.beam_search`."""
+    return protocol.Constraint(
+      arrays=self,
+      start=_start,
+      probe=_probe,
+      children=_children,
+      count=_count,
+      max_children=self.max_children,
+      vocab_size=self.vocab_size,
+      eos_id=self.eos_id,
+    )
+
+  def save(self, path: str | os.PathLike[str]) -> None:
+    """Writes the trie to a folder; see `genret.array_folder.save`."""
+    array_folder.save(
+      path,
+      kind=KIND,
+      version=VERSION,
+      arrays={
+        'token': np.asarray(self.token_E),
+        'first_edge': np.asarray(self.first_edge_S1),
+      },
+      meta={
+        'vocab_size': self.vocab_size,
+        'eos_id': self.eos_id,
+        'max_children': self.max_children,
+        'table_hash': self.table_hash,
+      },
+    )
+
+  @classmethod
+  def load(
+    cls, path: str | os.PathLike[str], table: DocidTable | None = None
+  ) -> Trie:
+    """Reads a trie written by `save`.
+
+    Args:
+      path: the folder.
+      table: the identifier table it must have been built from, if given.
+
+    Raises:
+      ValueError: the folder is damaged or foreign, or of another table.
+    """
+    arrays, meta = array_folder.load(path, kind=KIND, version=VERSION)
+    if table is not None and meta['table_hash'] != table.hash:
+      raise ValueError(
+        f'Expected a trie of the identifier table {table.hash[:12]} but {path} '
+        f'was built from {meta["table_hash"][:12] or "no table"}; build the '
+        'trie again from this table.'
+      )
+    _check_arrays(path, arrays['token'], arrays['first_edge'], meta)
+    return cls(
+      jnp.asarray(arrays['token']), jnp.asarray(arrays['first_edge']), **meta
+    )
+
+
+def _build(
+  rows_DxL: np.ndarray,
+  lengths_D: np.ndarray,
+  vocab_size: int,
+  eos_id: int,
+  table_hash: str,
+) -> Trie:
+  """Sorts the rows; a row adds a state wherever it leaves the row before."""
+  rows_DxW, lengths_D = _sorted_with_eos(rows_DxL, lengths_D, eos_id)
+  shared_D = _shared_with_previous(rows_DxW)
+  token_levels, parent_levels = [], []
+  state_D = np.zeros(len(rows_DxW), np.int64)  # The state each row is in.
+  states = 1
+  for level in range(rows_DxW.shape[1]):
+    new_D = (shared_D <= level) & (level < lengths_D)
+    token_levels.append(rows_DxW[new_D, level])
+    parent_levels.append(state_D[new_D])
+    state_D = states - 1 + np.cumsum(new_D)
+    states += len(token_levels[-1])
+  if states >= np.iinfo(np.int32).max:
+    raise ValueError(
+      f'Expected a trie of fewer than 2^31 states but got {states}; split the '
+      'identifiers over several tries.'
+    )
+  parent_E = np.concatenate([np.zeros(0, np.int64), *parent_levels])
+  count_S = np.bincount(parent_E, minlength=states)
+  first_edge_S1 = np.zeros(states + 1, np.int32)
+  first_edge_S1[1:] = np.cumsum(count_S)
+  # JAX cannot index an empty array.
+  token_E = np.concatenate(token_levels) if states > 1 else np.zeros(1)
+  return Trie(
+    jnp.asarray(token_E, jnp.int32),
+    jnp.asarray(first_edge_S1),
+    int(vocab_size),
+    int(eos_id),
+    max_children=1 << max(int(count_S.max()) - 1, 0).bit_length(),
+    table_hash=table_hash,
+  )
+
+
+def _sorted_with_eos(
+  rows_DxL: np.ndarray, lengths_D: np.ndarray, eos_id: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Rows with eos at their end, padded with -1, in ascending order."""
+  count, width = rows_DxL.shape
+  rows_DxW = np.full((count, width + 1), -1, np.int32)
+  inside = np.arange(width) < lengths_D[:, None]
+  rows_DxW[:, :width][inside] = rows_DxL[inside]
+  rows_DxW[np.arange(count), lengths_D] = eos_id
+  order_D = np.lexsort(rows_DxW.T[::-1])
+  return rows_DxW[order_D], lengths_D[order_D] + 1
+
+
+def _shared_with_previous(rows_DxW: np.ndarray) -> np.ndarray:
+  """How many leading tokens each row shares with the row before it."""
+  shared_D = np.zeros(len(rows_DxW), np.int64)
+  differs = rows_DxW[1:] != rows_DxW[:-1]
+  shared_D[1:] = np.where(
+    differs.any(axis=1), differs.argmax(axis=1), rows_DxW.shape[1]
+  )
+  return shared_D
+
+
+def _check_tokens(
+  tokens: np.ndarray, lengths_D: np.ndarray, vocab_size: int, eos_id: int
+) -> None:
+  if not 0 <= eos_id < vocab_size:
+    raise ValueError(
+      f'Expected eos_id from 0 to vocab_size - 1 but got eos_id={eos_id} and '
+      f'vocab_size={vocab_size}; correct one of them.'
+    )
+  bad = (tokens < 0) | (tokens >= vocab_size) | (tokens == eos_id)
+  if bad.any():
+    first = int(np.argmax(bad))
+    index = int(np.searchsorted(np.cumsum(lengths_D), first, side='right'))
+    raise ValueError(
+      f'Expected tokens from 0 to {vocab_size - 1} other than eos_id={eos_id} '
+      f'but sequence {index} has {tokens[first]}; leave eos out (it is added) '
+      'or correct vocab_size.'
+    )
+
+
+def _check_arrays(
+  path: str | os.PathLike[str],
+  token_E: np.ndarray,
+  first_edge_S1: np.ndarray,
+  meta: dict,
+) -> None:
+  edges = int(first_edge_S1[-1])
+  sound = (
+    len(token_E) == max(edges, 1)
+    and len(first_edge_S1) == edges + 2
+    and first_edge_S1[0] == 0
+    and np.diff(first_edge_S1).min() >= 0
+    and np.diff(first_edge_S1).max() <= meta['max_children']
+    and token_E.min() >= 0
+    and token_E.max() < meta['vocab_size']
+  )
+  if not sound:
+    raise ValueError(
+      f'Expected the arrays of a trie in {path} but they contradict each other; '
+      'build the trie again.'
+    )
+
+
+# The constraint functions; a state is a number of the trie, -1 after an illegal
+# token.
+
+
+def _start(trie: Trie, n: int) -> jax.Array:
+  del trie
+  return jnp.zeros(n, jnp.int32)
+
+
+def _edges(trie: Trie, state_N: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """The range of edges each state owns; empty for state -1."""
+  safe_N = jnp.maximum(state_N, 0)
+  first_N = trie.first_edge_S1[safe_N]
+  last_N = trie.first_edge_S1[safe_N + 1]
+  return first_N, jnp.where(state_N < 0, first_N, last_N)
+
+
+def _count(trie: Trie, state_N: jax.Array) -> jax.Array:
+  first_N, last_N = _edges(trie, state_N)
+  return last_N - first_N
+
+
+def _children(
+  trie: Trie, state_N: jax.Array, offset: jax.Array | int, width: int
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  first_N, last_N = _edges(trie, state_N)
+  rank_1xW = offset + jnp.arange(width, dtype=jnp.int32)[None]
+  legal_NxW = rank_1xW < (last_N - first_N)[:, None]
+  edge_NxW = jnp.where(legal_NxW, first_N[:, None] + rank_1xW, 0)
+  return (
+    trie.token_E[edge_NxW],
+    jnp.where(legal_NxW, edge_NxW + 1, -1),
+    legal_NxW,
+  )
+
+
+def _probe(
+  trie: Trie, state_N: jax.Array, token_NxT: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """Binary search for each token among the edges of its state."""
+  first_N, last_N = _edges(trie, state_N)
+  low_NxT = jnp.broadcast_to(first_N[:, None], token_NxT.shape)
+  size_NxT = jnp.broadcast_to((last_N - first_N)[:, None], token_NxT.shape)
+  for _ in range(trie.max_children.bit_length()):
+    half_NxT = size_NxT // 2
+    # Gathers clamp: the edge after the last one is read but never used.
+    less_NxT = (size_NxT > 0) & (trie.token_E[low_NxT + half_NxT] < token_NxT)
+    low_NxT = jnp.where(less_NxT, low_NxT + half_NxT + 1, low_NxT)
+    size_NxT = jnp.where(less_NxT, size_NxT - half_NxT - 1, half_NxT)
+  found_NxT = trie.token_E[low_NxT] == token_NxT
+  legal_NxT = (low_NxT < last_N[:, None]) & found_NxT
+  return legal_NxT, jnp.where(legal_NxT, low_NxT + 1, -1)

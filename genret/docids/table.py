@@ -1,0 +1,357 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The identifier table: which tokens name which document."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from genret import array_folder
+
+KIND = 'docid_table'
+VERSION = 1
+
+# A row is hashed as a polynomial in this odd number modulo 2^64 (odd, so that
+# no token is lost); a hit is always compared token by token.
+_HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class DocidTable:
+  """Identifiers of D documents, in corpus order.
+
+  Several documents may share an identifier (a collision).
+
+  Attributes:
+    doc_ids: D distinct document ids.
+    token_rows_DxL: int32 identifiers without eos, padded with 0.
+    lengths_D: int32 tokens in each row.
+    vocab_size: number of tokens, V.
+    eos_id: the token that ends an identifier; it is in no row.
+    meta: how the table was made; anything JSON can hold.
+  """
+
+  doc_ids: Sequence[str]
+  token_rows_DxL: np.ndarray
+  lengths_D: np.ndarray
+  vocab_size: int
+  eos_id: int = 1
+  meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def __post_init__(self):
+    set_field = functools.partial(object.__setattr__, self)
+    set_field('doc_ids', tuple(self.doc_ids))
+    set_field('token_rows_DxL', _int32('token_rows_DxL', self.token_rows_DxL))
+    set_field('lengths_D', _int32('lengths_D', self.lengths_D))
+    set_field('vocab_size', int(self.vocab_size))
+    set_field('eos_id', int(self.eos_id))
+    set_field('meta', dict(self.meta))
+    _check_shapes(self)
+    _check_documents(self)
+    _check_tokens(self)
+
+  def __len__(self) -> int:
+    return len(self.doc_ids)
+
+  def __repr__(self) -> str:
+    return (
+      f'DocidTable({len(self)} documents, {self.token_rows_DxL.shape[1]} '
+      f'tokens at most, vocab_size={self.vocab_size}, eos_id={self.eos_id})'
+    )
+
+  @functools.cached_property
+  def hash(self) -> str:
+    """SHA-256 (hex) of documents and identifiers, not of padding or meta."""
+    digest = hashlib.sha256()
+    digest.update(f'{self.vocab_size} {self.eos_id} {len(self)}\n'.encode())
+    text, offsets = _pack_text(self.doc_ids)
+    digest.update(offsets.astype('<i8').tobytes())
+    digest.update(text.tobytes())
+    digest.update(self.lengths_D.astype('<i4').tobytes())
+    tokens = self.token_rows_DxL[_inside(self.token_rows_DxL, self.lengths_D)]
+    digest.update(tokens.astype('<i4').tobytes())
+    return digest.hexdigest()
+
+  @property
+  def collision_rate(self) -> float:
+    """Share of the documents whose identifier also names another document."""
+    if not len(self):
+      return 0.0
+    sizes_G = np.diff(self._groups.starts_G1)
+    return float(sizes_G[sizes_G > 1].sum() / len(self))
+
+  def documents(
+    self, tokens_XxL: np.ndarray, lengths_X: np.ndarray
+  ) -> list[np.ndarray]:
+    """Looks identifiers up.
+
+    Args:
+      tokens_XxL: one identifier a row; what follows its length is ignored.
+      lengths_X: tokens in each row, with or without a closing eos.
+
+    Returns:
+      For each row the indices of the documents it names, in table order; empty
+      where it names none.
+    """
+    tokens_XxL = np.asarray(tokens_XxL)
+    lengths_X = np.asarray(lengths_X).astype(np.int64)
+    if tokens_XxL.ndim != 2 or lengths_X.shape != tokens_XxL.shape[:1]:
+      raise ValueError(
+        'Expected tokens [X, L] and lengths [X] but got '
+        f'{tokens_XxL.shape} and {lengths_X.shape}; give one length a row.'
+      )
+    if np.any((lengths_X < 0) | (lengths_X > tokens_XxL.shape[1])):
+      raise ValueError(
+        f'Expected lengths from 0 to {tokens_XxL.shape[1]} but got '
+        f'{lengths_X.min()} to {lengths_X.max()}; count the tokens of each row.'
+      )
+    lengths_X = _without_eos(tokens_XxL, lengths_X, self.eos_id)
+    groups = self._groups
+    group_X = groups.find(tokens_XxL, lengths_X)
+    nothing = np.zeros(0, np.int64)
+    return [
+      groups.order_D[groups.starts_G1[g] : groups.starts_G1[g + 1]]
+      if g >= 0
+      else nothing
+      for g in group_X
+    ]
+
+  def save(self, path: str | os.PathLike[str]) -> None:
+    """Writes the table to a folder; see `genret.array_folder.save`."""
+    text, offsets = _pack_text(self.doc_ids)
+    array_folder.save(
+      path,
+      kind=KIND,
+      version=VERSION,
+      arrays={
+        'doc_id_bytes': text,
+        'doc_id_offsets': offsets,
+        'token_rows': self.token_rows_DxL,
+        'lengths': self.lengths_D,
+      },
+      meta={
+        'vocab_size': self.vocab_size,
+        'eos_id': self.eos_id,
+        'hash': self.hash,
+        'meta': self.meta,
+      },
+    )
+
+  @classmethod
+  def load(cls, path: str | os.PathLike[str]) -> DocidTable:
+    """Reads a table written by `save`; refuses a damaged or foreign folder."""
+    arrays, meta = array_folder.load(path, kind=KIND, version=VERSION)
+    table = cls(
+      _unpack_text(arrays['doc_id_bytes'], arrays['doc_id_offsets']),
+      arrays['token_rows'],
+      arrays['lengths'],
+      vocab_size=meta['vocab_size'],
+      eos_id=meta['eos_id'],
+      meta=meta['meta'],
+    )
+    if table.hash != meta['hash']:
+      raise ValueError(
+        f'Expected the identifier table in {path} to have hash {meta["hash"]} '
+        f'but its content has {table.hash}; build the table again.'
+      )
+    return table
+
+  @functools.cached_property
+  def _groups(self) -> _Groups:
+    return _Groups.build(self.token_rows_DxL, self.lengths_D)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Groups:
+  """Documents grouped by identifier: group g is order_D[starts[g]:starts[g+1]].
+
+  Attributes:
+    order_D: documents sorted by identifier, then by table order.
+    starts_G1: first position of each of G groups, and D.
+    tokens_GxL: the identifier of each group, padded with -1.
+    hash_G: hashes of the identifiers, ascending.
+    by_hash_G: the group of each hash.
+  """
+
+  order_D: np.ndarray
+  starts_G1: np.ndarray
+  tokens_GxL: np.ndarray
+  hash_G: np.ndarray
+  by_hash_G: np.ndarray
+
+  @classmethod
+  def build(cls, token_rows_DxL: np.ndarray, lengths_D: np.ndarray) -> _Groups:
+    inside_DxL = _inside(token_rows_DxL, lengths_D)
+    rows_DxL = np.where(inside_DxL, token_rows_DxL, -1)
+    count = len(rows_DxL)
+    order_D = np.arange(count)
+    if rows_DxL.shape[1]:
+      order_D = np.lexsort(rows_DxL.T[::-1])
+    rows_DxL = rows_DxL[order_D]
+    first_D = np.ones(count, bool)
+    first_D[1:] = np.any(rows_DxL[1:] != rows_DxL[:-1], axis=1)
+    tokens_GxL = rows_DxL[first_D]
+    hash_G = _hash_rows(tokens_GxL)
+    by_hash_G = np.argsort(hash_G, kind='stable')
+    starts_G1 = np.append(np.flatnonzero(first_D), count)
+    return cls(order_D, starts_G1, tokens_GxL, hash_G[by_hash_G], by_hash_G)
+
+  def find(self, tokens_XxL: np.ndarray, lengths_X: np.ndarray) -> np.ndarray:
+    """The group of each identifier, -1 where there is none."""
+    width = self.tokens_GxL.shape[1]
+    rows_XxL = np.full((len(tokens_XxL), width), -1, np.int64)
+    shared = min(width, tokens_XxL.shape[1])
+    rows_XxL[:, :shared] = np.where(
+      _inside(tokens_XxL[:, :shared], lengths_X), tokens_XxL[:, :shared], -1
+    )
+    group_X = np.full(len(tokens_XxL), -1)
+    if not len(self.hash_G) or not len(tokens_XxL):
+      return group_X
+    hash_X = _hash_rows(rows_XxL)
+    position_X = np.searchsorted(self.hash_G, hash_X)
+    # Different identifiers with one hash stand side by side: try each.
+    while True:
+      clipped_X = np.minimum(position_X, len(self.hash_G) - 1)
+      same_X = (position_X < len(self.hash_G)) & (
+        self.hash_G[clipped_X] == hash_X
+      )
+      open_X = same_X & (group_X < 0) & (lengths_X <= width)
+      if not open_X.any():
+        return group_X
+      candidate_X = self.by_hash_G[clipped_X]
+      equal_X = np.all(self.tokens_GxL[candidate_X] == rows_XxL, axis=1)
+      group_X = np.where(open_X & equal_X, candidate_X, group_X)
+      position_X = position_X + 1
+
+
+def _hash_rows(rows_XxL: np.ndarray) -> np.ndarray:
+  hash_X = np.zeros(len(rows_XxL), np.uint64)
+  for column_X in rows_XxL.T:
+    # +2: padding (-1) and token 0 must count as well.
+    hash_X = hash_X * _HASH_BASE + (column_X + 2).astype(np.uint64)
+  return hash_X
+
+
+def _inside(rows_DxL: np.ndarray, lengths_D: np.ndarray) -> np.ndarray:
+  return np.arange(rows_DxL.shape[1]) < np.asarray(lengths_D)[:, None]
+
+
+def _without_eos(
+  tokens_XxL: np.ndarray, lengths_X: np.ndarray, eos_id: int
+) -> np.ndarray:
+  if not tokens_XxL.shape[1]:
+    return lengths_X
+  last_X = np.maximum(lengths_X - 1, 0)
+  ends_X = tokens_XxL[np.arange(len(tokens_XxL)), last_X] == eos_id
+  return lengths_X - (ends_X & (lengths_X > 0))
+
+
+def _int32(name: str, values: Any) -> np.ndarray:
+  array = np.asarray(values)
+  if array.size == 0:
+    return array.astype(np.int32)
+  if array.dtype.kind not in 'iu':
+    raise ValueError(
+      f'Expected whole numbers in {name} but got dtype {array.dtype}; convert '
+      'them to int32.'
+    )
+  limits = np.iinfo(np.int32)
+  if array.min() < limits.min or array.max() > limits.max:
+    raise ValueError(
+      f'Expected {name} to fit 32 bits but got {array.min()} to {array.max()}; '
+      'use smaller numbers.'
+    )
+  return array.astype(np.int32, copy=False)
+
+
+def _check_shapes(table: DocidTable) -> None:
+  rows, lengths, count = table.token_rows_DxL, table.lengths_D, len(table)
+  if rows.ndim != 2 or len(rows) != count or lengths.shape != (count,):
+    raise ValueError(
+      f'Expected token rows [{count}, L] and lengths [{count}] for {count} '
+      f'documents but got {list(rows.shape)} and {list(lengths.shape)}; give '
+      'one row and one length for each document.'
+    )
+  if not 0 <= table.eos_id < table.vocab_size:
+    raise ValueError(
+      f'Expected eos_id from 0 to vocab_size - 1 but got eos_id={table.eos_id} '
+      f'and vocab_size={table.vocab_size}; correct one of them.'
+    )
+
+
+def _check_documents(table: DocidTable) -> None:
+  seen: dict[str, int] = {}
+  for index, doc_id in enumerate(table.doc_ids):
+    if not isinstance(doc_id, str):
+      raise ValueError(
+        f'Expected text as document id {index} but got {doc_id!r}; convert the '
+        'ids with str().'
+      )
+    first = seen.setdefault(doc_id, index)
+    if first != index:
+      raise ValueError(
+        f'Expected distinct document ids but {doc_id!r} is both document '
+        f'{first} and {index}; remove one of them.'
+      )
+
+
+def _check_tokens(table: DocidTable) -> None:
+  rows, lengths = table.token_rows_DxL, table.lengths_D
+  inside = _inside(rows, lengths)
+  outside = inside & ((rows < 0) | (rows >= table.vocab_size))
+
+  def refuse(bad_D: np.ndarray, expected: str, advice: str) -> None:
+    if bad_D.any():
+      index = int(np.argmax(bad_D))
+      raise ValueError(
+        f'Expected {expected} but document {table.doc_ids[index]!r} has length '
+        f'{lengths[index]} and tokens {rows[index].tolist()}; {advice}.'
+      )
+
+  width = rows.shape[1]
+  refuse(
+    (lengths < 0) | (lengths > width),
+    f'lengths up to the {width} columns',
+    'count the tokens of each row',
+  )
+  refuse(lengths == 0, 'no empty identifier', 'give every document a token')
+  refuse(
+    outside.any(axis=1),
+    f'tokens from 0 to {table.vocab_size - 1}',
+    'correct the tokens or vocab_size',
+  )
+  refuse(
+    (inside & (rows == table.eos_id)).any(axis=1),
+    f'identifiers without eos_id={table.eos_id}',
+    'leave it out: a trie ends each identifier with it',
+  )
+  refuse(
+    (~inside & (rows != 0)).any(axis=1),
+    'padding with 0',
+    'set what follows the length to 0',
+  )
+
+
+def _pack_text(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+  """Texts as UTF-8 bytes and the D + 1 offsets where they start and end."""
+  encoded = [text.encode('utf-8', 'surrogatepass') for text in texts]
+  offsets = np.zeros(len(encoded) + 1, np.int64)
+  offsets[1:] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+  return np.frombuffer(b''.join(encoded), np.uint8), offsets
+
+
+def _unpack_text(text: np.ndarray, offsets: np.ndarray) -> list[str]:
+  joined = text.tobytes()
+  bounds = offsets.tolist()
+  return [
+    joined[start:end].decode('utf-8', 'surrogatepass')
+    for start, end in itertools.pairwise(bounds)
+  ]
