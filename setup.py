@@ -24,7 +24,7 @@ _CORE = [
   'orbax-checkpoint>=0.11.30',
   'safetensors>=0.5',
   'scikit-learn>=1.5',
-  'scipy>=1.13',
+  'scipy>=1.14',
   'sentencepiece>=0.2',
   'tqdm>=4.66',
 ]
@@ -34,7 +34,7 @@ _CORE = [
 _TRAIN = [
   'clu>=0.0.12',
   'gin-config>=0.5',
-  'seqio>=0.0.19',
+  'seqio>=0.0.20',
   'tensorboard>=2.20',
   'tensorflow>=2.20',
   'tensorflow-datasets>=4.9.8',

@@ -34,6 +34,7 @@ LAYER_OF = {
   'genret.constraints': 1,
   'genret.docids': 1,
   'genret.embeddings': 1,
+  'genret.losses': 1,
   'genret.models': 1,
   'genret.baselines': 2,
   'genret.decoding': 2,
