@@ -44,6 +44,30 @@ def param(
   return partitioning.param_with_axes(name, init, shape, jnp.float32, axes=axes)
 
 
+@jax.custom_vjp
+def linear(x_BxLxE: Array, w_ExF: Array) -> Array:
+  """The product [B, L, F], with a weight gradient laid out for CPUs.
+
+  JAX's own rule multiplies the transposed cotangent by x, and XLA then copies
+  the wider of the two column by column: 2 to 4 times slower for wide layers.
+  """
+  return jnp.dot(x_BxLxE, w_ExF)
+
+
+def _linear_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
+  return jnp.dot(x, w), (x, w)
+
+
+def _linear_backward(
+  saved: tuple[Array, Array], g: Array
+) -> tuple[Array, Array]:
+  x, w = saved
+  return jnp.dot(g, w.T), jnp.tensordot(x, g, axes=((0, 1), (0, 1)))
+
+
+linear.defvjp(_linear_forward, _linear_backward)
+
+
 class Dense(nn.Module):
   """A linear layer without bias over the last axis."""
 
@@ -56,7 +80,7 @@ class Dense(nn.Module):
   def __call__(self, x: Array) -> Array:
     shape = (x.shape[-1], self.features)
     kernel = param('kernel', self.kernel_init, shape, self.axes)
-    return jnp.dot(x.astype(self.dtype), kernel.astype(self.dtype))
+    return linear(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
 def dropout(rate: float) -> nn.Dropout:
@@ -100,7 +124,7 @@ class Embedding(nn.Module):
 
   def logits(self, x_BxLxE: Array) -> Array:
     x_BxLxE = x_BxLxE.astype(jnp.float32) / math.sqrt(self.emb_dim)
-    return jnp.einsum('ble,ve->blv', x_BxLxE, self.embedding)
+    return linear(x_BxLxE, self.embedding.T)
 
 
 class MLP(nn.Module):
