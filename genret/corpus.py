@@ -343,7 +343,8 @@ def _qrel_rows(path: PathLike) -> Iterator[tuple[str, str, str, int]]:
       cells, expected = line.split('\t'), 'query-id<TAB>corpus-id<TAB>score'
       query_id, doc_id, relevance = cells if len(cells) == 3 else ('', '', '')
     else:
-      cells = line.split()
+      # Two tabs: BEIR without its header, whose ids may contain spaces.
+      cells = [] if line.count('\t') == 2 else line.split()
       expected = 'qid 0 docid relevance (or the BEIR header query-id<TAB>'
       expected += 'corpus-id<TAB>score in the first line)'
       query_id, _, doc_id, relevance = cells if len(cells) == 4 else [''] * 4

@@ -1,0 +1,140 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from genret.docids.table import DocidTable
+from genret.ranking import documents
+from genret.runs import Hit
+
+# d1 and d3 share an identifier; that of d2 is a prefix of theirs.
+ROWS = [[5, 0, 0], [6, 7, 0], [6, 0, 0], [6, 7, 0], [8, 8, 8]]
+TABLE = DocidTable(
+  [f'd{i}' for i in range(5)], np.array(ROWS), np.array([1, 2, 1, 2, 3]), 16
+)
+
+
+def rank(beams, *, limit=None, table=TABLE, width=4):
+  """beams: per query a list of (tokens, score, legal), as many for each."""
+  tokens = [
+    [list(t) + [0] * (width - len(t)) for t, _, _ in row] for row in beams
+  ]
+  lengths = [[len(t) for t, _, _ in row] for row in beams]
+  scores = [[s for _, s, _ in row] for row in beams]
+  legal = [[ok for _, _, ok in row] for row in beams]
+  shape = (len(beams), len(beams[0]) if beams else 0)
+  return documents.rank_documents(
+    np.array(tokens, int).reshape(*shape, width),
+    np.array(scores, np.float32).reshape(shape),
+    np.array(lengths, int).reshape(shape),
+    np.array(legal, bool).reshape(shape),
+    table,
+    limit=limit,
+  )
+
+
+def as_lists(rankings):
+  return [(d.tolist(), s.tolist()) for d, s in rankings]
+
+
+def test_the_rule_by_hand():
+  found = rank(
+    [
+      [
+        ([6, 7, 1], -0.5, True),  # shared: d1 and d3, in table order
+        ([6, 1], -1.0, True),
+        ([8, 8, 8, 1], -2.0, False),  # not legal
+        ([6, 7, 9, 1], -3.0, True),  # no identifier
+      ],
+      [
+        ([5, 1], -4.0, True),
+        ([5], -2.0, True),  # the same document without eos, better
+        ([8, 8, 8, 1], -2.0, True),  # equal score, later hypothesis
+        ([6, 1], -np.inf, True),
+      ],
+      [([], -np.inf, False)] * 4,
+    ]
+  )
+  assert as_lists(found) == [
+    ([1, 3, 2], [-0.5, -0.5, -1.0]),
+    ([0, 4], [-2.0, -2.0]),
+    ([], []),
+  ]
+
+
+def test_the_limit_counts_documents():
+  beams = [[([6, 1], -1.0, True), ([6, 7, 1], -0.5, True)]]
+  assert as_lists(rank(beams, limit=1)) == [([1], [-0.5])]
+  assert as_lists(rank(beams, limit=2)) == [([1, 3], [-0.5, -0.5])]
+  assert as_lists(rank(beams, limit=9)) == [([1, 3, 2], [-0.5, -0.5, -1.0])]
+  assert as_lists(rank(beams, limit=0)) == [([], [])]
+
+
+def test_no_queries_and_no_beams():
+  assert rank([]) == []
+  assert as_lists(rank([[], []])) == [([], []), ([], [])]
+
+
+BEAM = st.tuples(
+  st.lists(st.integers(5, 8), max_size=3).flatmap(
+    lambda t: st.sampled_from([t, [*t, 1]])
+  ),
+  st.sampled_from([-0.5, -1.0, -1.5, -np.inf]),
+  st.booleans(),
+)
+
+
+@hypothesis.given(data=st.data(), limit=st.sampled_from([None, 1, 3]))
+@hypothesis.settings(max_examples=60)
+def test_random_beams_agree_with_a_loop(data, limit):
+  batch, beams = data.draw(st.integers(0, 3)), data.draw(st.integers(1, 5))
+  rows = st.lists(BEAM, min_size=beams, max_size=beams)
+  queries = data.draw(st.lists(rows, min_size=batch, max_size=batch))
+  names = [tuple(r[:n]) for r, n in zip(ROWS, [1, 2, 1, 2, 3], strict=True)]
+  expected = []
+  for row in queries:
+    ranked = []
+    # Python's sort is stable: equal scores keep the order of hypotheses.
+    for tokens, score, legal in sorted(row, key=lambda beam: -beam[1]):
+      identifier = tuple(t for t in tokens if t != 1)
+      if legal and score > -np.inf:
+        for index, name in enumerate(names):
+          if name == identifier and index not in [i for i, _ in ranked]:
+            ranked.append((index, score))
+    ranked = ranked[:limit]
+    expected.append(([i for i, _ in ranked], [s for _, s in ranked]))
+  assert as_lists(rank(queries, limit=limit)) == expected
+
+
+def test_identifiers_are_told_from_the_rest():
+  tokens = np.array([[[6, 7, 1], [6, 7, 8]], [[5, 0, 0], [7, 1, 0]]])
+  known = documents.are_identifiers(tokens, np.array([[3, 3], [1, 2]]), TABLE)
+  assert known.tolist() == [[True, False], [True, False]]
+
+
+def test_hits_carry_names_and_texts():
+  rankings = rank([[([6, 7, 1], -0.5, True)], [([9, 1], -0.5, True)]])
+  found = documents.to_hits(rankings, ['q1', 'q2'], TABLE.doc_ids)
+  assert found == {'q1': [Hit('d1', -0.5), Hit('d3', -0.5)], 'q2': []}
+  assert isinstance(found['q1'][0].score, float)
+  texts = ['a', 'b', 'c', 'd', 'e']
+  found = documents.to_hits(rankings, ['q1', 'q2'], TABLE.doc_ids, texts=texts)
+  assert [hit.text for hit in found['q1']] == ['b', 'd']
+  with pytest.raises(ValueError, match='zip'):
+    documents.to_hits(rankings, ['q1'], TABLE.doc_ids)
+
+
+def test_wrong_shapes_and_nan_are_refused():
+  tokens, scores = np.zeros((2, 3, 4), int), np.zeros((2, 3))
+  lengths, legal = np.ones((2, 3), int), np.ones((2, 3), bool)
+  with pytest.raises(ValueError, match=r'found \(2, 3, 4\), \(2, 2\), '):
+    documents.rank_documents(tokens, scores[:, :2], lengths, legal, TABLE)
+  with pytest.raises(ValueError, match=r'expected tokens \[B, K, L\]'):
+    documents.rank_documents(tokens[0], scores, lengths, legal, TABLE)
+  scores[1, 1] = np.nan
+  with pytest.raises(ValueError, match='found NaN for a legal hypothesis'):
+    documents.rank_documents(tokens, scores, lengths, legal, TABLE)
+  legal[1, 1] = False
+  documents.rank_documents(tokens, scores, lengths, legal, TABLE)
