@@ -117,13 +117,13 @@ def _as_text(
   for name, evaluation in scored.items():
     if evaluation.missing:
       lines.append(
-        f'{name}: {len(evaluation.missing)} judged queries without a document, '
-        'each scored 0'
+        f'{name}: judged queries without a document, each scored 0: '
+        f'{len(evaluation.missing)}'
       )
     if evaluation.unjudged:
       lines.append(
-        f'{name}: {len(evaluation.unjudged)} queries without judgements, left '
-        'out'
+        f'{name}: queries without judgements, left out: '
+        f'{len(evaluation.unjudged)}'
       )
   return '\n'.join([report.format_table(systems), '', *lines])
 

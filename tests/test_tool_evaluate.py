@@ -1,0 +1,159 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+import gzip
+import json
+import re
+
+import numpy as np
+import pytest
+import pytrec_eval
+
+from genret import metrics, tools
+
+QRELS = 'q1 0 d1 1\nq1 0 d2 2\nq2 0 d3 1\nq3 0 d4 1\n'
+RUN = 'q1 Q0 d2 1 2.0 a\nq1 Q0 d1 2 1.0 a\nq2 Q0 d9 1 1.0 a\nq8 Q0 d1 1 1 a\n'
+OTHER = 'q1 Q0 d9 1 2.0 b\nq1 Q0 d1 2 2.0 b\nq3 Q0 d4 1 1.0 b\n'
+
+
+@pytest.fixture
+def files(tmp_path):
+  paths = {}
+  for name, text in (('qrels', QRELS), ('mine', RUN), ('other', OTHER)):
+    (tmp_path / name).write_text(text)
+    paths[name] = str(tmp_path / name)
+  return paths
+
+
+def evaluate(*words) -> int:
+  return tools.main(['evaluate', *words])
+
+
+def test_the_table_is_read_by_a_person(files, capsys):
+  assert evaluate('--run', files['mine'], '--qrels', files['qrels']) == 0
+  assert capsys.readouterr().out == (
+    '      Success@1  Success@10   RR@10  nDCG@10   R@100\n'
+    '----------------------------------------------------\n'
+    'mine     0.3333      0.3333  0.3333   0.3333  0.3333\n'
+    '\n'
+    '3 judged queries\n'
+    'mine: judged queries without a document, each scored 0: 1\n'
+    'mine: queries without judgements, left out: 1\n'
+  )
+
+
+def test_json_has_the_same_and_more(files, capsys):
+  words = ['--run', files['mine'], '--qrels', files['qrels'], '--json']
+  words += ['--baseline', files['other'], '--measures', 'RR@10', 'P(rel=2)@1']
+  assert evaluate(*words) == 0
+  assert json.loads(capsys.readouterr().out) == {
+    'run': files['mine'],
+    'qrels': files['qrels'],
+    'measures': {
+      'RR@10': pytest.approx(1 / 3),
+      'P(rel=2)@1': pytest.approx(1 / 3),
+    },
+    'judged_queries': 3,
+    'missing_queries': 1,
+    'unjudged_queries': 1,
+    'baseline': files['other'],
+    # The tie puts d9 before d1.
+    'baseline_measures': {'RR@10': pytest.approx(0.5), 'P(rel=2)@1': 0.0},
+    'baseline_missing_queries': 1,
+    # Two queries differ, by 1/2 and by 1: every exchange is at least so far.
+    'p_values': {'RR@10': pytest.approx(1.0), 'P(rel=2)@1': 1.0},
+  }
+
+
+def test_a_baseline_adds_a_row_and_p(files, tmp_path, capsys):
+  words = ['--run', files['mine'], '--qrels', files['qrels']]
+  assert evaluate(*words, '--baseline', files['other']) == 0
+  lines = capsys.readouterr().out.splitlines()
+  assert [line.split()[0] for line in lines[2:5]] == ['mine', 'other', 'p']
+  assert lines[4].split()[1:] == ['1.0000'] * 5
+  assert 'p: paired randomization test, two-sided' in lines
+  assert 'other: judged queries without a document, each scored 0: 1' in lines
+  # Files of one name are told apart by their folders; one file may meet itself.
+  (tmp_path / 'b').mkdir()
+  twin = tmp_path / 'b' / 'mine'
+  twin.write_text(OTHER)
+  assert evaluate(*words, '--baseline', str(twin)) == 0
+  out = capsys.readouterr().out
+  assert f'\n{files["mine"]} ' in out
+  assert f'\n{twin} ' in out
+  assert evaluate(*words, '--baseline', files['mine']) == 0
+  assert 'mine (again)' in capsys.readouterr().out
+
+
+def test_files_agree_with_trec_eval(tmp_path, capsys):
+  """Random files with ties, read and scored by pytrec_eval on its own."""
+  rng = np.random.default_rng(0)
+  qrel_lines, run_lines = [], []
+  for query in range(40):
+    qrel_lines += [
+      f'q{query} 0 d{doc} {rng.integers(0, 3)}'
+      for doc in rng.choice(30, 4, replace=False)
+    ]
+    for rank, doc in enumerate(rng.choice(30, 20, replace=False)):
+      if query % 7:  # the others are missing
+        score = rng.integers(0, 5)
+        run_lines.append(f'q{query} Q0 d{doc} {rank} {score} t')
+  (tmp_path / 'qrels').write_text('\n'.join(qrel_lines))
+  (tmp_path / 'run.gz').write_bytes(
+    gzip.compress('\n'.join(run_lines).encode())
+  )
+  words = ['--run', str(tmp_path / 'run.gz'), '--qrels']
+  assert evaluate(*words, str(tmp_path / 'qrels'), '--json') == 0
+  ours = json.loads(capsys.readouterr().out)['measures']
+  names = {
+    'Success@1': 'success_1', 'Success@10': 'success_10',
+    'RR@10': 'recip_rank', 'nDCG@10': 'ndcg_cut_10', 'R@100': 'recall_100',
+  }  # fmt: skip
+  with open(tmp_path / 'qrels') as file:
+    qrels = pytrec_eval.parse_qrel(file)
+  run = pytrec_eval.parse_run(run_lines)
+  values = pytrec_eval.RelevanceEvaluator(qrels, set(names.values()))
+  values = values.evaluate(run)
+  assert list(ours) == list(names)
+  for name, official in names.items():
+    found = [values[q][official] if q in values else 0.0 for q in qrels]
+    if name == 'RR@10':  # trec_eval's has no cut
+      found = [value if value >= 1 / 10 else 0.0 for value in found]
+    assert ours[name] == pytest.approx(np.mean(found)), name
+  assert list(ours) == list(metrics.MEASURES)
+
+
+@pytest.mark.parametrize(
+  ('words', 'message'),
+  [
+    (['--format', 'kilt'], "expected --format to be one of trec, found 'kilt'"),
+    (['--measures', 'Hits@1'], "such as Success@1, .*found 'Hits@1'"),
+    (['--run', 'no-such-run'], "No such file or directory: 'no-such-run'"),
+    (['--baseline', 'no-such-run'], "'no-such-run'"),
+  ],
+)  # fmt: skip
+def test_user_errors_are_one_sentence(files, capsys, words, message):
+  given = ['--run', files['mine'], '--qrels', files['qrels'], *words]
+  assert evaluate(*given) == 2
+  out, err = capsys.readouterr()
+  assert out == ''
+  assert err.startswith('genret evaluate: ')
+  assert err.count('\n') == 1
+  assert re.search(message, err)
+
+
+def test_a_bad_line_is_named(files, capsys):
+  with open(files['mine'], 'a') as file:
+    file.write('q1 Q0 d5 0.5\n')
+  assert evaluate('--run', files['mine'], '--qrels', files['qrels']) == 2
+  assert 'mine, line 5: expected qid Q0 docid' in capsys.readouterr().err
+
+
+def test_help_shows_an_example(capsys):
+  with pytest.raises(SystemExit) as stopped:
+    evaluate('--help')
+  assert stopped.value.code == 0
+  out = capsys.readouterr().out
+  assert 'genret evaluate --run genret.trec --qrels qrels/test.tsv' in out
+  assert 'default: Success@1 Success@10 RR@10 nDCG@10 R@100' in ' '.join(
+    out.split()
+  )
