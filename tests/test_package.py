@@ -116,7 +116,9 @@ def wheel(tmp_path_factory) -> pathlib.Path:
   """A wheel built from a source distribution, as a release is."""
   folder = tmp_path_factory.mktemp('dist')
   command = [sys.executable, '-m', 'build', '--outdir', str(folder), str(ROOT)]
-  ran = subprocess.run(command, capture_output=True, text=True, check=False)
+  ran = subprocess.run(
+    command, cwd=folder, capture_output=True, text=True, check=False
+  )
   assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
   (path,) = folder.glob('*.whl')
   return path
