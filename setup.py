@@ -24,7 +24,7 @@ _CORE = [
   'orbax-checkpoint>=0.11.30',
   'safetensors>=0.5',
   'scikit-learn>=1.5',
-  'scipy>=1.14',
+  'scipy>=1.15',
   'sentencepiece>=0.2',
   'tqdm>=4.66',
 ]
@@ -37,7 +37,7 @@ _TRAIN = [
   'seqio>=0.0.20',
   'tensorboard>=2.20',
   'tensorflow>=2.20',
-  'tensorflow-datasets>=4.9.8',
+  'tensorflow-datasets>=4.9.10',
 ]
 
 _EVAL = [
