@@ -30,6 +30,7 @@ def main(argv):
   'stopped': 'def main(argv): raise KeyboardInterrupt\n',
   'our_bug': 'def main(argv): return {}["key"]\n',
   'typo': 'import genret.no_such_module\n',
+  'unknown': 'import no_such_library\n',
   'not_there': 'import seqio\n',
   'loud': 'def main(argv):\n  while True: print("line")\n',
   'bench_speed': '"""Measures."""\ndef main(argv): return 4\n',
@@ -92,8 +93,8 @@ def test_unknown_command_lists_the_valid_ones(planted, capsys):
   assert tools.main(['quickstrat']) == 2
   assert capsys.readouterr().err == (
     "genret: 'quickstrat' is no command; the commands are heavy, loud, "
-    'no-file, not-there, our-bug, stopped, two-words, typo, works, '
-    'wrong-value, bench.\n'
+    'no-file, not-there, our-bug, stopped, two-words, typo, '
+    'unknown, works, wrong-value, bench.\n'
   )
   assert tools.main(['_private']) == 2
 
@@ -120,6 +121,8 @@ def test_our_own_mistakes_keep_their_traceback(planted):
     tools.main(['our-bug'])
   with pytest.raises(ImportError, match='no_such_module'):
     tools.main(['typo'])
+  with pytest.raises(ImportError, match='no_such_library'):
+    tools.main(['unknown'])
 
 
 def test_a_missing_library_names_its_extra(planted, capsys, monkeypatch):
@@ -141,9 +144,14 @@ def test_a_reader_may_leave(planted):
     'import sys; from genret import tools; '
     f'tools.__path__ = [{str(planted)!r}]; sys.exit(tools.main(["loud"]))'
   )
-  command = [sys.executable, '-c', code]
+  # Buffered, as in a shell: what is left unwritten is flushed at exit.
+  env = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
   with subprocess.Popen(
-    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    [sys.executable, '-c', code],
+    env=env,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
   ) as process:
     assert process.stdout.readline() == 'line\n'
     process.stdout.close()
