@@ -33,6 +33,7 @@ def main(argv):
   'unknown': 'import no_such_library\n',
   'not_there': 'import seqio\n',
   'loud': 'def main(argv):\n  while True: print("line")\n',
+  'late': 'def main(argv):\n  input()\n  print("line")\n',
   'bench_speed': '"""Measures."""\ndef main(argv): return 4\n',
   '_private': '"""Is no command."""\n',
 }
@@ -92,7 +93,7 @@ def test_benchmarks_are_under_bench(planted, capsys):
 def test_unknown_command_lists_the_valid_ones(planted, capsys):
   assert tools.main(['quickstrat']) == 2
   assert capsys.readouterr().err == (
-    "genret: 'quickstrat' is no command; the commands are heavy, loud, "
+    "genret: 'quickstrat' is no command; the commands are heavy, late, loud, "
     'no-file, not-there, our-bug, stopped, two-words, typo, '
     'unknown, works, wrong-value, bench.\n'
   )
@@ -139,22 +140,25 @@ def test_an_interrupt_is_no_error(planted, capsys):
   assert capsys.readouterr().err == 'genret stopped: interrupted.\n'
 
 
-def test_a_reader_may_leave(planted):
+@pytest.mark.parametrize('command', ['loud', 'late'])
+def test_a_reader_may_leave(planted, command):
   code = (
     'import sys; from genret import tools; '
-    f'tools.__path__ = [{str(planted)!r}]; sys.exit(tools.main(["loud"]))'
+    f'tools.__path__ = [{str(planted)!r}]; sys.exit(tools.main([{command!r}]))'
   )
   # Buffered, as in a shell: what is left unwritten is flushed at exit.
   env = {k: v for k, v in os.environ.items() if k != 'PYTHONUNBUFFERED'}
   with subprocess.Popen(
     [sys.executable, '-c', code],
     env=env,
+    stdin=subprocess.PIPE,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
   ) as process:
-    assert process.stdout.readline() == 'line\n'
     process.stdout.close()
+    process.stdin.write('go\n')
+    process.stdin.close()
     assert process.stderr.read() == ''
   assert process.returncode == 141
 

@@ -19,8 +19,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 
 # The layer of each module or folder of modules; the longest name that fits a
-# module counts. A new module is added here. The table of identifiers stands
-# between 0 and 1: it is what the folders of layer 1 hand to each other.
+# module counts. A new module is added here. Between 0 and 1 stands what the
+# folders of layer 1 hand to each other: the table of identifiers, and vectors.
 LAYER_OF = {
   'genret.array_folder': 0,
   'genret.corpus': 0,
@@ -30,10 +30,10 @@ LAYER_OF = {
   'genret.runs': 0,
   'genret.text_files': 0,
   'genret.vocabulary': 0,
-  'genret.docids.table': 0.5,
+  'genret.docids.table': 0.4,
+  'genret.embeddings': 0.6,
   'genret.constraints': 1,
   'genret.docids': 1,
-  'genret.embeddings': 1,
   'genret.losses': 1,
   'genret.models': 1,
   'genret.baselines': 2,
@@ -187,7 +187,7 @@ def test_imports_point_down():
     ('genret.corpus', 'import genret.searcher', 'layer 3'),
     ('genret.corpus', 'from genret import docids', 'layer 1'),
     ('genret.corpus', 'from genret import Trie', 'public names'),
-    ('genret.corpus', 'from .docids.table import DocidTable', 'layer 0.5'),
+    ('genret.corpus', 'from .docids.table import DocidTable', 'layer 0.4'),
     ('genret.corpus', 'def f():\n  from genret import train', 'layer 3'),
     ('genret.docids.text', 'from ..constraints import trie', 'layer 1'),
     ('genret.docids.text', 'from . import table', None),
@@ -208,7 +208,7 @@ def test_imports_point_down():
     ('genret.embeddings', 'from genret.docids.table import X', None),
     ('genret.embeddings', 'from genret.docids.text import X', 'layer 1'),
     ('genret.docids.table', 'from genret import array_folder', None),
-    ('genret.docids.table', 'from genret import embeddings', 'layer 1'),
+    ('genret.docids.table', 'from genret import embeddings', 'layer 0.6'),
     ('genret.features', 'from genret.decoding import beam', 'layer 2'),
     ('genret.tools.search', 'from genret.tools import index', None),
   ],

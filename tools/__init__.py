@@ -115,7 +115,9 @@ def _dispatch(
   called = f'{prefix} {command}'
   try:
     module = importlib.import_module(f'{__name__}.{valid[command]}')
-    return int(module.main(words) or 0)
+    status = int(module.main(words) or 0)
+    sys.stdout.flush()
+    return status
   except KeyboardInterrupt:
     print(f'{called}: interrupted.', file=sys.stderr)
     return 130
