@@ -18,6 +18,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from genret import array_folder
 from genret.constraints import protocol
@@ -310,12 +311,21 @@ def _probe(
   first_N, last_N = _edges(trie, state_N)
   low_NxT = jnp.broadcast_to(first_N[:, None], token_NxT.shape)
   size_NxT = jnp.broadcast_to((last_N - first_N)[:, None], token_NxT.shape)
-  for _ in range(trie.max_children.bit_length()):
+
+  def halve(_: int, range_NxT: tuple[jax.Array, jax.Array]):
+    low_NxT, size_NxT = range_NxT
     half_NxT = size_NxT // 2
     # Gathers clamp: the edge after the last one is read but never used.
     less_NxT = (size_NxT > 0) & (trie.token_E[low_NxT + half_NxT] < token_NxT)
-    low_NxT = jnp.where(less_NxT, low_NxT + half_NxT + 1, low_NxT)
-    size_NxT = jnp.where(less_NxT, size_NxT - half_NxT - 1, half_NxT)
+    return (
+      jnp.where(less_NxT, low_NxT + half_NxT + 1, low_NxT),
+      jnp.where(less_NxT, size_NxT - half_NxT - 1, half_NxT),
+    )
+
+  # A loop and not unrolled: XLA's fusion of chained gathers grows exponentially.
+  low_NxT, _ = lax.fori_loop(
+    0, trie.max_children.bit_length(), halve, (low_NxT, size_NxT)
+  )
   found_NxT = trie.token_E[low_NxT] == token_NxT
   legal_NxT = (low_NxT < last_N[:, None]) & found_NxT
   return legal_NxT, jnp.where(legal_NxT, low_NxT + 1, -1)
