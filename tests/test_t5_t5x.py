@@ -5,6 +5,7 @@
 import functools
 import warnings
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,6 +76,7 @@ def make_batch():
   }
 
 
+@functools.cache
 def initialise(module):
   batch = make_batch()
   del batch['decoder_loss_weights']
@@ -144,7 +146,7 @@ def test_same_loss_and_gradients_under_t5x(t5x, pair):
     model = make_model(t5x, module, z_loss=1e-4, label_smoothing=0.1)
     rng = jax.random.key(2)
     loss = functools.partial(model.loss_fn, batch=batch, dropout_rng=rng)
-    results.append(jax.value_and_grad(loss, has_aux=True)(params))
+    results.append(jax.jit(jax.value_and_grad(loss, has_aux=True))(params))
   (ours, _), our_grads = results[0]
   (theirs, _), their_grads = results[1]
   np.testing.assert_allclose(ours, theirs, rtol=1e-5)
@@ -162,7 +164,8 @@ def test_t5x_initialises_and_its_beam_search_drives_ours(t5x, pair):
     model = make_model(t5x, module)
     shapes = {name: x.shape for name, x in batch.items()}
     found = model.get_initial_variables(jax.random.key(0), shapes)
-    jax.tree.map(np.testing.assert_array_equal, dict(found['params']), params)
+    found = flax.core.unfreeze(found['params'])
+    jax.tree.map(np.testing.assert_array_equal, found, params)
     predict = functools.partial(
       model.predict_batch_with_aux, num_decodes=3, return_all_decodes=True
     )
