@@ -18,6 +18,7 @@ DOCUMENTS = [
   corpus.Document('d2', '', 'Ὅμηρος 🏛'),
   corpus.Document('d3', 'Empty', ''),
   corpus.Document('d4', '', ' '),
+  corpus.Document('d5', 'Title alone', ''),
 ]
 QUERIES = [corpus.Query('q1', 'who wrote it'), corpus.Query('q2', '')]
 TSV = ''.join(f'{d.doc_id}\t{d.title}\t{d.text}\n' for d in DOCUMENTS)

@@ -199,6 +199,9 @@ def test_many_queries_get_a_sampled_p():
   tiny = metrics.paired_randomization_test(np.ones(50), np.zeros(50))
   assert 0 < tiny < 0.001
   assert metrics.paired_randomization_test(a, a) == 1.0
+  # Of many queries three differ: exact again.
+  few = np.concatenate([a, a, [1, 1, 1]]), np.concatenate([a, a, [0, 0, 0]])
+  assert metrics.paired_randomization_test(*few) == 2 / 2**3
   assert metrics.paired_randomization_test([], []) == 1.0
   with pytest.raises(ValueError, match=r'found shapes \(12,\) and \(11,\)'):
     metrics.paired_randomization_test(a, b[:-1])
@@ -212,11 +215,11 @@ def test_significance_aligns_queries():
   two = metrics.evaluate(bad, dict(reversed(qrels.items())), ['RR@10'])
   assert metrics.significance(one, two) == {'RR@10': pytest.approx(2 / 2**10)}
   assert metrics.significance(one, one) == {'RR@10': 1.0, 'R@100': 1.0}
-  # Values must meet by query, not by place.
-  half = {query: good[query] for query in list(qrels)[:5]}
-  first = metrics.evaluate(half, qrels, ['RR@10'])
-  same = metrics.evaluate(half, dict(reversed(qrels.items())), ['RR@10'])
-  assert metrics.significance(first, same) == {'RR@10': 1.0}
+  # Values must meet by query, not by place: here 4 of 10 differ, all one way.
+  first = metrics.evaluate({q: good[q] for q in list(qrels)[:5]}, qrels)
+  most = {q: good[q] for q in list(qrels)[:9]}
+  second = metrics.evaluate(most, dict(reversed(qrels.items())), ['RR@10'])
+  assert metrics.significance(first, second) == {'RR@10': 2 / 2**4}
   few = metrics.evaluate(good, {'q0': {'d': 1}}, ['RR@10'])
   with pytest.raises(ValueError, match='same judged queries, found 10 and 1'):
     metrics.significance(one, few)

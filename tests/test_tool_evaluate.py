@@ -84,6 +84,22 @@ def test_a_baseline_adds_a_row_and_p(files, tmp_path, capsys):
   assert 'mine (again)' in capsys.readouterr().out
 
 
+def test_p_is_that_of_the_two_runs(tmp_path, capsys):
+  for name, lines in (
+    ('qrels', [f'q{i} 0 d 1' for i in range(8)]),
+    ('mine', [f'q{i} Q0 d 1 1 t' for i in range(8)]),
+    ('other', [f'q{i} Q0 e 1 1 t' for i in range(8)]),
+  ):
+    (tmp_path / name).write_text('\n'.join(lines))
+  words = ['--run', str(tmp_path / 'mine'), '--qrels', str(tmp_path / 'qrels')]
+  words += ['--baseline', str(tmp_path / 'other'), '--measures', 'RR@10']
+  assert evaluate(*words, '--json') == 0
+  found = json.loads(capsys.readouterr().out)
+  assert found['p_values'] == {'RR@10': 2 / 2**8}
+  assert evaluate(*words) == 0
+  assert 'p      0.0078\n' in capsys.readouterr().out
+
+
 def test_files_agree_with_trec_eval(tmp_path, capsys):
   """Random files with ties, read and scored by pytrec_eval on its own."""
   rng = np.random.default_rng(0)
