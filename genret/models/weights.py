@@ -1,0 +1,97 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Weights that come from elsewhere: read, given more tokens, kept as ours."""
+
+import dataclasses
+
+import flax
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from genret.models import checkpoints, t5
+from genret.models.hugging_face import Params, PathLike, load_hugging_face
+
+__all__ = ['extend_vocabulary', 'load_hugging_face', 'save_model']
+
+
+def save_model(folder: PathLike, config: t5.T5Config, params: Params) -> None:
+  """Writes a model as step 0 of a run: `checkpoints.load_model` reads it.
+
+  Raises:
+    ValueError: where the folder holds checkpoints already.
+  """
+  with checkpoints.checkpoint_manager(folder, keep=None) as manager:
+    if manager.all_steps():
+      raise ValueError(
+        f'{folder} holds checkpoints already; name another folder, or remove '
+        'them.'
+      )
+    # Sizes first: parameters without them are of no use to a reader.
+    checkpoints.save_config(folder, config)
+    arrays = ocp.args.StandardSave(params)
+    manager.save(0, args=ocp.args.Composite(params=arrays))
+
+
+def extend_vocabulary(
+  params: Params,
+  config: t5.T5Config,
+  vocab_size: int,
+  key: jax.Array,
+  *,
+  embedding_rows_XxE: np.ndarray | None = None,
+  logits_rows_XxE: np.ndarray | None = None,
+) -> tuple[t5.T5Config, Params]:
+  """Adds tokens at the end of the vocabulary.
+
+  New rows are drawn around the mean of the old ones with their spread in each
+  coordinate, so that new tokens start no likelier than others (Hewitt, 2021,
+  https://nlp.stanford.edu/~johnhew/vocab-expansion.html).
+
+  Args:
+    params: of a model with `config`.
+    config: with the old vocab_size.
+    vocab_size: the new one, X more.
+    key: of the random rows.
+    embedding_rows_XxE: rows of the token embedding to add instead.
+    logits_rows_XxE: rows of the untied output layer to add instead; where it is
+      tied to the embedding there are none.
+
+  Returns:
+    The new config and parameters; what did not grow is shared with `params`.
+  """
+  count = vocab_size - config.vocab_size
+  if count < 0:
+    raise ValueError(
+      f'vocab_size should be {config.vocab_size} (as it is) or more, got '
+      f'{vocab_size}; tokens cannot be taken away.'
+    )
+  given = {
+    'token_embedder/embedding': embedding_rows_XxE,
+    'decoder/logits_dense/kernel': logits_rows_XxE,
+  }
+  if config.logits_via_embedding:
+    del given['decoder/logits_dense/kernel']
+    if logits_rows_XxE is not None:
+      raise ValueError(
+        'The output layer is tied to the embedding, got logits_rows_XxE; give '
+        'embedding_rows_XxE alone.'
+      )
+  flat = flax.traverse_util.flatten_dict(params, sep='/')
+  for subkey, (path, rows) in zip(
+    jax.random.split(key), given.items(), strict=False
+  ):
+    old = np.asarray(flat[path])
+    old = old.T if path.endswith('kernel') else old
+    if rows is None:
+      noise = np.asarray(jax.random.normal(subkey, (count, config.emb_dim)))
+      rows = old.mean(axis=0) + noise * old.std(axis=0)
+    if np.shape(rows) != (count, config.emb_dim):
+      raise ValueError(
+        f'{path} needs {count} rows of {config.emb_dim} for vocab_size '
+        f'{vocab_size}, got shape {np.shape(rows)}; give one row per new token.'
+      )
+    new = np.concatenate([old, np.asarray(rows, old.dtype)])
+    flat[path] = new.T if path.endswith('kernel') else new
+  config = dataclasses.replace(config, vocab_size=vocab_size)
+  return config, flax.traverse_util.unflatten_dict(flat, sep='/')
