@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 MEASURES = ('Success@1', 'Success@10', 'RR@10', 'nDCG@10', 'R@100')
 
@@ -100,7 +101,7 @@ def trec_order(scores: Mapping[str, float]) -> list[str]:
 
 
 def legal_rate(
-  identifier_BxK: np.ndarray, flagged_BxK: np.ndarray | None = None
+  identifier_BxK: ArrayLike, flagged_BxK: ArrayLike | None = None
 ) -> float:
   """Share of the hypotheses returned as legal that are identifiers.
 
@@ -114,13 +115,14 @@ def legal_rate(
   identifier_BxK = np.asarray(identifier_BxK, bool)
   if flagged_BxK is None:
     flagged_BxK = np.ones_like(identifier_BxK)
+  flagged_BxK = np.asarray(flagged_BxK, bool)
   returned = np.count_nonzero(flagged_BxK)
   if not returned:
     return 1.0
   return float(np.count_nonzero(identifier_BxK & flagged_BxK) / returned)
 
 
-def dead_end_rate(legal_BxK: np.ndarray, num_identifiers: int) -> float:
+def dead_end_rate(legal_BxK: ArrayLike, num_identifiers: int) -> float:
   """Share of queries with fewer than min(K, num_identifiers) legal hypotheses.
 
   0.0 for no queries.
@@ -133,8 +135,8 @@ def dead_end_rate(legal_BxK: np.ndarray, num_identifiers: int) -> float:
 
 
 def paired_randomization_test(
-  a_Q: Sequence[float] | np.ndarray,
-  b_Q: Sequence[float] | np.ndarray,
+  a_Q: ArrayLike,
+  b_Q: ArrayLike,
   *,
   permutations: int = 10_000,
   seed: int = 0,

@@ -15,6 +15,7 @@ The rule, for one query:
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from genret.docids.table import DocidTable
 from genret.runs import Hit
@@ -24,10 +25,10 @@ Ranking = tuple[np.ndarray, np.ndarray]
 
 
 def rank_documents(
-  tokens_BxKxL: np.ndarray,
-  scores_BxK: np.ndarray,
-  lengths_BxK: np.ndarray,
-  legal_BxK: np.ndarray,
+  tokens_BxKxL: ArrayLike,
+  scores_BxK: ArrayLike,
+  lengths_BxK: ArrayLike,
+  legal_BxK: ArrayLike,
   table: DocidTable,
   *,
   limit: int | None = None,
@@ -83,7 +84,7 @@ def rank_documents(
 
 
 def are_identifiers(
-  tokens_BxKxL: np.ndarray, lengths_BxK: np.ndarray, table: DocidTable
+  tokens_BxKxL: ArrayLike, lengths_BxK: ArrayLike, table: DocidTable
 ) -> np.ndarray:
   """Returns bool [B, K]: whether each hypothesis is an identifier, complete."""
   tokens_BxKxL, lengths_BxK = np.asarray(tokens_BxKxL), np.asarray(lengths_BxK)
