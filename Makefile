@@ -38,7 +38,8 @@ test: $(VENV)/installed-dev
 	  --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/installed-dev
-	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff check --quiet --output-format concise . || \
+	  { echo "make lint: $(BIN)/ruff check --fix . mends some of these"; exit 1; }
 	@$(BIN)/ruff format --quiet --check . || \
 	  { echo 'make lint: run $(BIN)/ruff format .'; exit 1; }
 	@$(BIN)/mypy

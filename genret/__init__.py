@@ -8,7 +8,7 @@ JAX nor NumPy.
 """
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 __version__ = '0.1.0'
 
@@ -28,7 +28,7 @@ _MODULE_OF = {
 __all__ = ['DocidTable', 'Searcher', 'Trie', '__version__', 'beam_search']
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
   """Imports a public name on first use and keeps it for the next."""
   if name not in _MODULE_OF:
     raise AttributeError(
