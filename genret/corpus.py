@@ -8,6 +8,7 @@
 | `.jsonl[.gz]`        | `{_id or id or doc_id, title, text}` | `{_id ..., text}` |
 | `.tsv[.gz]`          | `docid<TAB>title<TAB>text`       | `qid<TAB>text`    |
 | `ir_datasets:NAME`   | `docs_iter()`                    | `queries_iter()`  |
+| `genret:NAME`        | a BEIR folder that comes with genret | |
 
 Readers stream, keep the order of the file, and name file and line of whatever
 is wrong. A document or query without words is kept, and counted by
@@ -88,13 +89,36 @@ class Collection:
     )
 
 
+def resolve(path: PathLike) -> PathLike:
+  """Gives the folder of a collection that comes with genret, by name.
+
+  Args:
+    path: `genret:NAME`, such as 'genret:squadshifts_wiki'; anything else is
+      returned as it is.
+
+  Raises:
+    ValueError: for a name that genret does not ship.
+  """
+  prefix, _, name = str(path).partition(':')
+  if prefix != 'genret':
+    return path
+  shipped = sorted(p.name for p in SQUADSHIFTS_WIKI.parent.iterdir())
+  if name not in shipped:
+    raise ValueError(
+      f'{path}: expected one of the shipped collections '
+      f'{", ".join(shipped)}; choose one, or give a folder.'
+    )
+  return SQUADSHIFTS_WIKI.parent / name
+
+
 def read_documents(path: PathLike) -> Iterator[Document]:
-  """Streams the documents of a BEIR folder, file or `ir_datasets:NAME`.
+  """Streams documents of a BEIR folder, file, `ir_datasets:` or `genret:NAME`.
 
   Raises:
     ValueError: for a bad line or a repeated identifier, naming the place.
     FileNotFoundError: where there is no such folder or file.
   """
+  path = resolve(path)
   if str(path).startswith(IR_DATASETS):
     rows = ir_datasets_reader.documents(str(path))
     records = ((place, Document(*fields)) for place, *fields in rows)
@@ -105,6 +129,7 @@ def read_documents(path: PathLike) -> Iterator[Document]:
 
 def read_queries(path: PathLike) -> Iterator[Query]:
   """Streams queries; sources and errors as for `read_documents`."""
+  path = resolve(path)
   if str(path).startswith(IR_DATASETS):
     rows = ir_datasets_reader.queries(str(path))
     records = ((place, Query(*fields)) for place, *fields in rows)
@@ -147,6 +172,7 @@ def load_collection(path: PathLike) -> Collection:
       judgements become one split, named after the last part of NAME where
       that is train, dev or test, else 'test'.
   """
+  path = resolve(path)
   documents = list(read_documents(path))
   queries: list[Query] = []
   qrels: dict[str, Qrels] = {}

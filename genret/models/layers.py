@@ -37,6 +37,14 @@ _scaled = nn.initializers.variance_scaling
 dense_init = _scaled(1.0, 'fan_in', 'truncated_normal')
 
 
+def identity_init(
+  key: Array, shape: Sequence[int], dtype: Any = jnp.float32
+) -> Array:
+  """The identity matrix; where the sides differ, padded with 0 or cut."""
+  del key
+  return jnp.eye(*shape, dtype=dtype)
+
+
 def param(
   name: str, init: Initializer, shape: Sequence[int], axes: tuple[str, ...]
 ) -> Array:
@@ -134,6 +142,7 @@ class MLP(nn.Module):
   activations: tuple[str, ...]
   dropout_rate: float
   dtype: Any
+  silent: bool = False  # starts by adding 0
 
   @nn.compact
   def __call__(self, x: Array, *, deterministic: bool) -> Array:
@@ -145,7 +154,8 @@ class MLP(nn.Module):
     y = functools.reduce(jnp.multiply, hidden)
     y = dropout(self.dropout_rate)(y, deterministic=deterministic)
     y = constrain(y, ('batch', 'length', 'mlp'))
-    out = Dense(x.shape[-1], axes[::-1], dense_init, self.dtype, name='wo')
+    init = nn.initializers.zeros if self.silent else dense_init
+    out = Dense(x.shape[-1], axes[::-1], init, self.dtype, name='wo')
     return out(y)
 
 
@@ -201,14 +211,20 @@ class Attention(nn.Module):
   dropout_rate: float
   dtype: Any
   float32_logits: bool
+  start: str = 'random'  # or 'identity' (passes values on), or 'silent' (adds 0)
 
   def setup(self) -> None:
     width, axes = self.num_heads * self.head_dim, ('embed', 'joined_kv')
     init = functools.partial(_scaled, mode='fan_in', distribution='normal')
+    value = out = init(1.0)
+    if self.start == 'identity':
+      value = out = identity_init
+    elif self.start == 'silent':
+      out = nn.initializers.zeros
     self.query = Dense(width, axes, init(1.0 / self.head_dim), self.dtype)
     self.key = Dense(width, axes, init(1.0), self.dtype)
-    self.value = Dense(width, axes, init(1.0), self.dtype)
-    self.out = Dense(self.emb_dim, axes[::-1], init(1.0), self.dtype)
+    self.value = Dense(width, axes, value, self.dtype)
+    self.out = Dense(self.emb_dim, axes[::-1], out, self.dtype)
 
   def _split_heads(self, x: Array) -> Array:
     x = x.reshape(*x.shape[:2], self.num_heads, self.head_dim)

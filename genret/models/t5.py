@@ -50,7 +50,10 @@ class T5Config:
   ('gelu', 'linear') in T5 1.1, ('relu',) in T5 1.0. `logits_via_embedding` ties
   the output layer to the token embedding and divides logits by sqrt(emb_dim),
   as T5 1.0 does. The initializers (key, shape, dtype) -> array replace T5X's:
-  normal(1) for the embedding, truncated normal for the output layer.
+  normal(1) for the embedding, truncated normal for the output layer. With
+  `near_identity` a fresh model adds 0 in every residual branch, but for the
+  decoder's attention to the encoder, whose values and output are the identity:
+  it scores tokens against the mean of the input's embeddings.
   """
 
   vocab_size: int = _static()
@@ -67,13 +70,16 @@ class T5Config:
   float32_attention_logits: bool = _static(default=False)
   embedding_init: Initializer | None = _static(default=None)
   logits_init: Initializer | None = _static(default=None)
+  near_identity: bool = _static(default=False)
 
   def __post_init__(self) -> None:
     # A list, as a gin file may give, would make the module unhashable.
     object.__setattr__(self, 'mlp_activations', tuple(self.mlp_activations))
 
 
-def _attention(cfg: T5Config, name: str | None = None) -> Attention:
+def _attention(
+  cfg: T5Config, name: str | None = None, *, near_identity: str = 'silent'
+) -> Attention:
   return Attention(
     cfg.emb_dim,
     cfg.num_heads,
@@ -81,13 +87,21 @@ def _attention(cfg: T5Config, name: str | None = None) -> Attention:
     cfg.dropout_rate,
     cfg.dtype,
     cfg.float32_attention_logits,
+    near_identity if cfg.near_identity else 'random',
     name=name,
   )
 
 
 def _mlp(cfg: T5Config, name: str | None = None) -> MLP:
   activations = tuple(cfg.mlp_activations)
-  return MLP(cfg.mlp_dim, activations, cfg.dropout_rate, cfg.dtype, name=name)
+  return MLP(
+    cfg.mlp_dim,
+    activations,
+    cfg.dropout_rate,
+    cfg.dtype,
+    cfg.near_identity,
+    name=name,
+  )
 
 
 def _position_bias(cfg: T5Config, bidirectional: bool) -> RelativePositionBias:
@@ -154,7 +168,9 @@ class DecoderLayer(nn.Module):
 
   def setup(self) -> None:
     self.self_attention = _attention(self.config)
-    self.encoder_decoder_attention = _attention(self.config)
+    self.encoder_decoder_attention = _attention(
+      self.config, near_identity='identity'
+    )
     self.mlp = _mlp(self.config)
 
   def cross_keys_values(self, encoded_BxTxE: Array) -> KeysValues:

@@ -1,0 +1,158 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""From a corpus to a folder of identifiers, by the name of a scheme.
+
+A scheme is a function that a module of this folder lists in its `SCHEMES`:
+
+    def scheme(documents, vocabulary, *, vectors, seed, **options) -> DocidTable
+
+`vectors()` gives document vectors to those that want them. Adding a scheme is
+adding a module; nothing else names it.
+"""
+
+import dataclasses
+import importlib
+import os
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genret import docids as docids_package
+from genret import embeddings
+from genret import vocabulary as vocabulary_lib
+from genret.corpus import Collection
+from genret.docids.table import DocidTable
+
+
+def schemes() -> dict[str, Callable[..., DocidTable]]:
+  """Every identifier scheme by name."""
+  found: dict[str, Callable[..., DocidTable]] = {}
+  for module in pkgutil.iter_modules(docids_package.__path__):
+    loaded = importlib.import_module(f'{docids_package.__name__}.{module.name}')
+    found.update(getattr(loaded, 'SCHEMES', {}))
+  return dict(sorted(found.items()))
+
+
+def build(
+  collection: Collection,
+  output: str | os.PathLike[str],
+  *,
+  scheme: str = 'atomic',
+  vocabulary: str | os.PathLike[str] | None = None,
+  vocabulary_size: int = 8000,
+  queries_split: str | None = None,
+  dimensions: int = 256,
+  vectors: np.ndarray | None = None,
+  seed: int = 0,
+  options: Mapping[str, Any] | None = None,
+) -> DocidTable:
+  """Names every document of a collection and writes the result to a folder.
+
+  The folder holds the table, the text vocabulary (spiece.model) and the latent
+  vectors that a model may start from: all that training needs of a corpus.
+
+  Args:
+    collection: the corpus.
+    output: the folder; an existing one is replaced.
+    scheme: one of `schemes()`.
+    vocabulary: a SentencePiece model with T5's ids; where None, one of
+      `vocabulary_size` pieces is trained on the corpus.
+    vocabulary_size: pieces to train.
+    queries_split: count the queries of this split as text of the documents
+      that they ask for, in the latent vectors and in the vocabulary. Name
+      training queries only.
+    dimensions: E, the width of a model that starts from the latent vectors.
+    vectors: document vectors [D, any] for schemes that cluster; the latent
+      vectors where None.
+    seed: of everything random.
+    options: further arguments of the scheme, such as k and c.
+
+  Raises:
+    ValueError: for an unknown scheme or option, no documents, vectors that do
+      not fit, or an unknown split.
+  """
+  known = schemes()
+  if scheme not in known:
+    raise ValueError(
+      f'Expected one of the schemes {", ".join(known)}, got {scheme!r}.'
+    )
+  documents = collection.documents
+  if not documents:
+    raise ValueError(
+      f'Expected documents to name, {collection.name} has none; check its '
+      'corpus.jsonl.'
+    )
+  if vectors is not None and len(vectors) != len(documents):
+    raise ValueError(
+      f'Expected a vector for each of {len(documents)} documents, got '
+      f'{len(vectors)}; embed the corpus in its own order.'
+    )
+  texts = [f'{d.title}\n{d.text}' for d in documents]
+  queries = _queries_of(collection, queries_split)
+  path = Path(output) / vocabulary_lib.VOCABULARY_FILE
+  if vocabulary is None:
+    pieces = vocabulary_lib.train_vocabulary(
+      texts + [q for of in queries for q in of], path, size=vocabulary_size
+    )
+  else:
+    pieces = vocabulary_lib.copy_vocabulary(vocabulary, path)
+  space = embeddings.latent_semantic_analysis(
+    pieces.encode(
+      ['\n'.join([text, *of]) for text, of in zip(texts, queries, strict=True)]
+    ),
+    pieces.get_piece_size(),
+    dimensions=dimensions - 1,  # the last one marks the end of identifiers
+    seed=seed,
+  )
+  options = dict(options or {})
+  try:
+    table = known[scheme](
+      documents,
+      pieces,
+      vectors=lambda: space.document_DxE if vectors is None else vectors,
+      seed=seed,
+      **options,
+    )
+  except TypeError as error:
+    if 'unexpected keyword argument' not in str(error):
+      raise
+    raise ValueError(
+      f'Expected options of the scheme {scheme}, got {options}: {error}.'
+    ) from error
+  meta = {
+    'scheme': scheme,
+    'options': options,
+    'seed': seed,
+    'corpus_hash': collection.hash,
+    'text_pieces': pieces.get_piece_size(),
+  }
+  table = dataclasses.replace(table, meta=meta)
+  table.save(output)
+  embeddings.save(output, embeddings.initial_embeddings(space, table), table)
+  return table
+
+
+def vocab_size(docids: str | os.PathLike[str]) -> int:
+  """Tokens of a model for the identifiers in a folder; bind it from gin."""
+  return DocidTable.load(docids).vocab_size
+
+
+def _queries_of(
+  collection: Collection, split: str | None
+) -> list[Sequence[str]]:
+  """For each document the queries of the split that it answers."""
+  found: dict[str, list[str]] = {d.doc_id: [] for d in collection.documents}
+  if split is not None:
+    if split not in collection.qrels:
+      raise ValueError(
+        f'Expected one of the splits {", ".join(collection.qrels)}, got '
+        f'{split!r}.'
+      )
+    for query_id, judgements in collection.qrels[split].items():
+      for doc_id, relevance in judgements.items():
+        if relevance > 0 and doc_id in found:
+          found[doc_id].append(collection.queries[query_id])
+  return list(found.values())

@@ -1,0 +1,221 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Decodes the queries of a split, ranks, measures, and compares with BM25."""
+
+import dataclasses
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from genret import metrics, report, runs
+from genret.baselines.bm25 import BM25, random_order
+from genret.corpus import Collection, load_collection
+from genret.ranking.documents import are_identifiers
+from genret.searcher import Searcher
+
+# The baselines rank this many documents, as many as R@100 looks at.
+DEPTH = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+  """One system's answers to the queries of a split.
+
+  Attributes:
+    run: hits by query id.
+    evaluation: the measures of ir_measures.
+    rates: legal_rate, dead_end_rate and collision_rate of a generative system.
+    seconds: spent on searching all queries, compilation included.
+  """
+
+  run: Mapping[str, Sequence[runs.Hit]]
+  evaluation: metrics.Evaluation
+  rates: Mapping[str, float]
+  seconds: float
+
+
+def split_queries(
+  collection: Collection, split: str, *, limit: int | None = None
+) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+  """The judged queries of a split and their judgements.
+
+  Args:
+    collection: the corpus with its queries.
+    split: name of a file in qrels/.
+    limit: take the first so many queries only.
+
+  Raises:
+    ValueError: if there is no such split, or it judges a query that the
+      collection lacks.
+  """
+  if split not in collection.qrels:
+    raise ValueError(
+      f'Expected one of the splits {", ".join(collection.qrels) or "(none)"} '
+      f'of {collection.name}, got {split!r}.'
+    )
+  qrels = dict(list(collection.qrels[split].items())[:limit])
+  lost = [qid for qid in qrels if qid not in collection.queries]
+  if lost:
+    raise ValueError(
+      f'Expected the text of every judged query, {len(lost)} of split '
+      f'{split!r} have none, first {lost[0]!r}; complete queries.jsonl.'
+    )
+  return {qid: collection.queries[qid] for qid in qrels}, qrels
+
+
+def evaluate_searcher(
+  searcher: Searcher,
+  queries: Mapping[str, str],
+  qrels: Mapping[str, Mapping[str, int]],
+  *,
+  num_beams: int | None = None,
+  measures: Sequence[str] = metrics.MEASURES,
+  progress: bool = False,
+) -> System:
+  """Searches all queries and measures the result.
+
+  Args:
+    searcher: the generative system.
+    queries: texts by query id.
+    qrels: their judgements.
+    num_beams: K; the searcher's own number where None. A measure at a cut-off
+      deeper than K sees K documents.
+    measures: names of ir_measures.
+    progress: show a progress bar.
+  """
+  start = time.perf_counter()
+  num_beams = num_beams or searcher.num_beams
+  output = searcher.decode(list(queries.values()), num_beams, progress=progress)
+  run = searcher.rank(output, list(queries), num_beams)
+  seconds = time.perf_counter() - start
+  table = searcher.table
+  identifiers = searcher.trie.num_identifiers
+  return System(
+    run=run,
+    evaluation=metrics.evaluate(runs.trec_scores(run), qrels, measures),
+    rates={
+      'legal_rate': metrics.legal_rate(
+        are_identifiers(output.tokens, output.lengths, table), output.legal
+      ),
+      'dead_end_rate': metrics.dead_end_rate(output.legal, identifiers),
+      'collision_rate': table.collision_rate,
+    },
+    seconds=seconds,
+  )
+
+
+def evaluate_baselines(
+  collection: Collection,
+  queries: Mapping[str, str],
+  qrels: Mapping[str, Mapping[str, int]],
+  *,
+  measures: Sequence[str] = metrics.MEASURES,
+  seed: int = 0,
+) -> dict[str, System]:
+  """BM25 and a random order on the same queries.
+
+  Args:
+    collection: the corpus.
+    queries: texts by query id.
+    qrels: their judgements.
+    measures: names of ir_measures.
+    seed: of the random order.
+  """
+  systems = {}
+  rankers = {
+    'bm25': lambda: BM25(collection.documents).search(queries, DEPTH),
+    'random': lambda: random_order(
+      queries, [d.doc_id for d in collection.documents], k=DEPTH, seed=seed
+    ),
+  }
+  for name, ranker in rankers.items():
+    start = time.perf_counter()
+    run = ranker()
+    seconds = time.perf_counter() - start
+    evaluation = metrics.evaluate(runs.trec_scores(run), qrels, measures)
+    systems[name] = System(run, evaluation, {}, seconds)
+  return systems
+
+
+def write_report(
+  run_folder: str | os.PathLike[str],
+  *,
+  corpus: str | os.PathLike[str],
+  split: str = 'test',
+  num_beams: int = DEPTH,
+  measures: Sequence[str] = metrics.MEASURES,
+  seed: int = 0,
+  initial: bool = False,
+  extra: Mapping[str, Any] | None = None,
+  progress: bool = True,
+) -> dict[str, Any]:
+  """Measures a trained run beside BM25 and a random order, and writes it down.
+
+  Writes `<split>.<system>.trec` and `report.json` into the run folder.
+
+  Args:
+    run_folder: what `genret train` left.
+    corpus: the collection.
+    split: whose queries to search.
+    num_beams: K, of the generative system.
+    measures: names of ir_measures.
+    seed: of the random order; also noted in the report.
+    initial: measure the untrained model (the checkpoint of step 0) too.
+    extra: entries to add to the report, such as the command; 'seconds' is
+      merged into the report's own.
+    progress: show progress bars.
+
+  Returns:
+    The report: per system its measures and rates, p-values of a paired
+    randomisation test against BM25, seconds, and what was measured on what.
+  """
+  folder = Path(run_folder)
+  collection = load_collection(corpus)
+  queries, qrels = split_queries(collection, split)
+  searchers = {'genret': Searcher.load(folder)}
+  if initial:
+    searchers['genret, untrained'] = Searcher.load(folder, step=0)
+  systems = {
+    name: evaluate_searcher(
+      searcher,
+      queries,
+      qrels,
+      num_beams=num_beams,
+      measures=measures,
+      progress=progress,
+    )
+    for name, searcher in searchers.items()
+  }
+  systems |= evaluate_baselines(
+    collection, queries, qrels, measures=measures, seed=seed
+  )
+  for name, system in systems.items():
+    tag = name.replace(', ', '_')
+    runs.write_trec(folder / f'{split}.{tag}.trec', system.run, tag)
+  seconds = {f'search {name}': s.seconds for name, s in systems.items()}
+  extra = dict(extra or {})
+  result = {
+    'systems': {
+      name: {**system.evaluation.mean, **system.rates}
+      for name, system in systems.items()
+    },
+    'p_values_against_bm25': {
+      name: metrics.significance(system.evaluation, systems['bm25'].evaluation)
+      for name, system in systems.items()
+      if name != 'bm25'
+    },
+    'collection': collection.name,
+    'corpus_hash': collection.hash,
+    'docids_hash': searchers['genret'].table.hash,
+    'split': split,
+    'queries': len(queries),
+    'documents': len(collection.documents),
+    'num_beams': num_beams,
+    'seed': seed,
+    'seconds': {**extra.pop('seconds', {}), **seconds},
+    **extra,
+  }
+  report.write_report(folder / 'report.json', result)
+  return result

@@ -1,0 +1,66 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The training loss: T5X's, without its [batch, length, vocabulary] targets."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class TokenLosses(NamedTuple):
+  """Sums over the target tokens of a batch, float32 scalars."""
+
+  loss: jax.Array  # cross-entropy plus z-loss, in nats
+  correct: jax.Array  # tokens whose target has the highest logit
+  weight: jax.Array  # tokens counted
+
+
+def token_losses(
+  logits_BxLxV: jax.Array,
+  target_BxL: jax.Array,
+  weight_BxL: jax.Array,
+  *,
+  label_smoothing: float = 0.0,
+  z_loss: float = 0.0,
+) -> TokenLosses:
+  """Cross-entropy with label smoothing and z-loss, as T5X computes them.
+
+  With smoothing s the target distribution puts 1 - s on the target and
+  s / (V - 1) on every other token; its entropy is subtracted, so that a
+  perfect model has loss 0. The z-loss is z_loss * log(Z)^2, Z the partition
+  function (Shazeer et al., Mesh TensorFlow; T5X's `losses.py`).
+
+  Args:
+    logits_BxLxV: any float type; computed in float32.
+    target_BxL: token ids.
+    weight_BxL: of each token; 0 leaves it out.
+    label_smoothing: s in [0, 1).
+    z_loss: the coefficient.
+  """
+  logits_BxLxV = logits_BxLxV.astype(jnp.float32)
+  weight_BxL = weight_BxL.astype(jnp.float32)
+  vocab_size = logits_BxLxV.shape[-1]
+  log_z_BxL = jax.nn.logsumexp(logits_BxLxV, axis=-1)
+  target_logit_BxL = jnp.take_along_axis(
+    logits_BxLxV, target_BxL[..., None], axis=-1
+  )[..., 0]
+  loss_BxL = log_z_BxL - target_logit_BxL
+  if label_smoothing:
+    high = 1.0 - label_smoothing
+    low = label_smoothing / (vocab_size - 1)
+    entropy = -(
+      high * np.log(high) + (vocab_size - 1) * low * np.log(low + 1e-20)
+    )
+    others_BxL = (
+      vocab_size * log_z_BxL - logits_BxLxV.sum(-1)
+    ) - loss_BxL  # -sum of the other tokens' log-probabilities
+    loss_BxL = high * loss_BxL + low * others_BxL - entropy
+  loss_BxL = loss_BxL + z_loss * jnp.square(log_z_BxL)
+  correct_BxL = (jnp.argmax(logits_BxLxV, -1) == target_BxL).astype(jnp.float32)
+  return TokenLosses(
+    loss=(loss_BxL * weight_BxL).sum(),
+    correct=(correct_BxL * weight_BxL).sum(),
+    weight=weight_BxL.sum(),
+  )

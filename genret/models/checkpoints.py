@@ -1,0 +1,157 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Run folders: the model's sizes as JSON, its parameters through orbax.
+
+A run folder holds `model.json` and `checkpoints/<step>/`, each step with two
+items, `params` and `optimizer`, so that a searcher reads the first alone.
+orbax writes a step under a temporary name and renames it: what has a name is
+complete.
+"""
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+
+from genret.models.t5 import T5Config, Transformer
+from genret.text_files import write_text
+
+CONFIG_FILE = 'model.json'
+CHECKPOINTS = 'checkpoints'
+
+# Initial values are not part of a trained model.
+_NOT_SAVED = ('embedding_init', 'logits_init')
+
+
+def save_config(folder: str | os.PathLike[str], config: T5Config) -> None:
+  """Writes the sizes of a model to `model.json` in the folder."""
+  fields = {
+    field.name: getattr(config, field.name)
+    for field in dataclasses.fields(config)
+    if field.name not in _NOT_SAVED
+  }
+  fields['dtype'] = jnp.dtype(fields['dtype']).name
+  fields['mlp_activations'] = list(fields['mlp_activations'])
+  write_text(Path(folder) / CONFIG_FILE, json.dumps(fields, indent=2) + '\n')
+
+
+def load_config(folder: str | os.PathLike[str]) -> T5Config:
+  """Reads `model.json`.
+
+  Raises:
+    FileNotFoundError: if there is none.
+    ValueError: if it is no JSON object or names a size that T5 has not.
+  """
+  path = Path(folder) / CONFIG_FILE
+  if not path.is_file():
+    raise FileNotFoundError(
+      f'Expected the sizes of a model in {path}, found no such file; give a '
+      'folder that `genret train` or `genret convert` wrote.'
+    )
+  fields = json.loads(path.read_text(encoding='utf-8'))
+  known = {field.name for field in dataclasses.fields(T5Config)}
+  unknown = sorted(set(fields) - known)
+  if unknown or 'vocab_size' not in fields:
+    raise ValueError(
+      f'Expected fields of T5Config in {path}, got '
+      f'{unknown or "no vocab_size"}; was it written by a newer genret?'
+    )
+  return T5Config(**{**fields, 'dtype': jnp.dtype(fields.get('dtype'))})
+
+
+def checkpoint_manager(
+  folder: str | os.PathLike[str], *, keep: int | None = 1
+) -> ocp.CheckpointManager:
+  """The checkpoints of a run folder, newest `keep` of them (None: all)."""
+  return ocp.CheckpointManager(
+    (Path(folder) / CHECKPOINTS).absolute(),
+    options=ocp.CheckpointManagerOptions(
+      max_to_keep=keep, enable_async_checkpointing=True
+    ),
+    item_names=('params', 'optimizer'),
+  )
+
+
+def save_step(
+  manager: ocp.CheckpointManager, step: int, params: Any, optimizer: Any
+) -> None:
+  """Starts to write a checkpoint; the arrays may be reused at once."""
+  manager.save(
+    step,
+    args=ocp.args.Composite(
+      params=ocp.args.StandardSave(params),
+      optimizer=ocp.args.StandardSave(optimizer),
+    ),
+  )
+
+
+def restore_step(
+  manager: ocp.CheckpointManager, step: int, params: Any, optimizer: Any
+) -> tuple[Any, Any]:
+  """Reads a checkpoint into arrays like the given ones (shapes, shardings)."""
+  restored = manager.restore(
+    step,
+    args=ocp.args.Composite(
+      params=ocp.args.StandardRestore(_abstract(params)),
+      optimizer=ocp.args.StandardRestore(_abstract(optimizer)),
+    ),
+  )
+  return restored['params'], restored['optimizer']
+
+
+def load_model(
+  run_folder: str | os.PathLike[str], *, step: int | None = None
+) -> tuple[T5Config, Any]:
+  """The sizes and parameters that a run folder holds.
+
+  Args:
+    run_folder: with model.json and checkpoints/.
+    step: of the checkpoint; the newest where None.
+
+  Raises:
+    FileNotFoundError: if there is no model or no such checkpoint.
+  """
+  config = load_config(run_folder)
+  if not (Path(run_folder) / CHECKPOINTS).is_dir():
+    raise FileNotFoundError(
+      f'Expected checkpoints in {run_folder}, found none; train first.'
+    )
+  with checkpoint_manager(run_folder, keep=None) as manager:
+    steps = manager.all_steps()
+    step = max(steps, default=None) if step is None else step
+    if step not in steps:
+      raise FileNotFoundError(
+        f'Expected a checkpoint of step {step} in {run_folder}, found steps '
+        f'{sorted(steps) or "none"}; choose one of them, or train first.'
+      )
+    module = Transformer(config)
+    tokens = jnp.ones((1, 1), jnp.int32)
+    shapes = jax.eval_shape(
+      lambda key: module.init(
+        key, tokens, tokens, tokens, enable_dropout=False
+      ),
+      jax.random.key(0),
+    )['params']
+    params = manager.restore(
+      step,
+      args=ocp.args.Composite(
+        params=ocp.args.StandardRestore(_abstract(shapes))
+      ),
+    )['params']
+  return config, params
+
+
+def _abstract(tree: Any) -> Any:
+  """Shapes and types, on the devices that the arrays are on."""
+  device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(
+      x.shape, x.dtype, sharding=getattr(x, 'sharding', None) or device
+    ),
+    tree,
+  )

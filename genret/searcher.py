@@ -1,0 +1,284 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Searcher: a query goes in, ranked documents come out.
+
+The walk of a query: tokenise, encode once, beam search under the trie of the
+corpus's identifiers, map beams to documents.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import sentencepiece
+from tqdm import tqdm
+
+from genret import vocabulary as vocabulary_lib
+from genret.constraints.trie import Trie
+from genret.corpus import Document, read_documents
+from genret.decoding.beam import BeamSearchOutput
+from genret.decoding.generate import generate_batches
+from genret.docids.table import DocidTable
+from genret.models import checkpoints
+from genret.models.t5 import Transformer
+from genret.ranking.documents import rank_documents, to_hits
+from genret.runs import Hit
+from genret.text_files import write_text
+
+# What a run folder holds; `genret train` writes it.
+SETTINGS_FILE = 'searcher.json'
+DOCIDS_FOLDER = 'docids'
+_SETTINGS = ('corpus', 'input_length', 'num_beams', 'query_prefix')
+
+
+class Searcher:
+  """Generative search over one corpus.
+
+  Holds what the walk of a query needs and nothing else. Compiles once per
+  pair of (number of queries decoded at a time, number of beams).
+  """
+
+  def __init__(
+    self,
+    module: Transformer,
+    params: Any,
+    *,
+    vocabulary: sentencepiece.SentencePieceProcessor,
+    table: DocidTable,
+    documents: Sequence[Document] | None = None,
+    input_length: int = 32,
+    num_beams: int = 10,
+    batch_size: int = 32,
+    query_prefix: str = '',
+  ):
+    """Puts the parts together; `Searcher.load` reads them from a run folder.
+
+    Args:
+      module: the model.
+      params: its parameters.
+      vocabulary: the text pieces of the model.
+      table: identifiers of the corpus.
+      documents: the corpus, in any order, for the text of hits; None for hits
+        without text.
+      input_length: longest query in tokens, end-of-sequence included.
+      num_beams: K, beams kept per query; raised where more hits are wanted.
+      batch_size: queries decoded at a time by `batch_search`.
+      query_prefix: what training put before a query.
+
+    Raises:
+      ValueError: if the identifiers are of another vocabulary than the model.
+    """
+    if table.vocab_size != module.config.vocab_size:
+      raise ValueError(
+        f'Expected identifiers over the {module.config.vocab_size} tokens of '
+        f'the model, got a table over {table.vocab_size}; use the table that '
+        'the model was trained with.'
+      )
+    self.module = module
+    self.params = params
+    self.vocabulary = vocabulary
+    self.table = table
+    self.trie = Trie.from_table(table)
+    self.input_length = input_length
+    self.num_beams = num_beams
+    self.batch_size = batch_size
+    self.query_prefix = query_prefix
+    # Identifiers end with eos, which counts.
+    self.output_length = int(table.lengths_D.max(initial=0)) + 1
+    self._documents = {d.doc_id: d for d in documents or ()}
+    self._texts = [self._text(doc_id) for doc_id in table.doc_ids]
+
+  @classmethod
+  def load(
+    cls, run_folder: str | os.PathLike[str], *, step: int | None = None
+  ) -> Searcher:
+    """Opens what `genret train` left.
+
+    Args:
+      run_folder: with searcher.json, docids/ and checkpoints/ in it.
+      step: of the checkpoint; the newest where None.
+
+    Raises:
+      FileNotFoundError: if the folder is no run folder or has no checkpoint.
+      ValueError: if something in it is damaged.
+    """
+    folder = Path(run_folder)
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+      raise FileNotFoundError(
+        f'Expected a run folder with {SETTINGS_FILE}, found none in {folder}; '
+        'make one with `genret train` or `genret quickstart`.'
+      )
+    settings = json.loads(path.read_text())
+    missing = [name for name in _SETTINGS if name not in settings]
+    if missing:
+      raise ValueError(
+        f'Expected {", ".join(_SETTINGS)} in {path}, {missing[0]} is missing; '
+        'train again, or copy the file from the machine that trained.'
+      )
+    config, params = checkpoints.load_model(folder, step=step)
+    corpus = settings['corpus']
+    return cls(
+      Transformer(config),
+      params,
+      vocabulary=vocabulary_lib.load_vocabulary(folder / DOCIDS_FOLDER),
+      table=DocidTable.load(folder / DOCIDS_FOLDER),
+      documents=list(read_documents(corpus)) if corpus else None,
+      input_length=settings['input_length'],
+      num_beams=settings['num_beams'],
+      query_prefix=settings['query_prefix'],
+    )
+
+  def search(self, query: str, k: int = 10) -> list[Hit]:
+    """Finds the k best documents for one query.
+
+    Args:
+      query: any text; an empty one is answered too, by what the model prefers.
+      k: number of hits wanted; fewer come where the corpus or the beams hold
+        fewer documents.
+
+    Returns:
+      Hits, best first; scores are log-probabilities of identifiers.
+    """
+    output = self._decode([query], max(k, self.num_beams), batch_size=1)
+    return self.rank(output, [''], k)['']
+
+  def batch_search(
+    self,
+    queries: Sequence[str],
+    qids: Sequence[str] | None = None,
+    k: int = 10,
+    *,
+    progress: bool = False,
+  ) -> dict[str, list[Hit]]:
+    """Finds the k best documents for each query.
+
+    Args:
+      queries: texts.
+      qids: their distinct ids; '0', '1', ... where None.
+      k: number of hits wanted.
+      progress: show a progress bar on standard error.
+
+    Returns:
+      Hits, best first, by query id, in the order of the queries.
+
+    Raises:
+      ValueError: if ids and queries differ in number or an id comes twice.
+    """
+    qids = [str(i) for i in range(len(queries))] if qids is None else list(qids)
+    if len(qids) != len(queries) or len(set(qids)) != len(qids):
+      raise ValueError(
+        f'Expected {len(queries)} distinct query ids, got {len(qids)} of '
+        f'which {len(set(qids))} distinct.'
+      )
+    output = self.decode(queries, max(k, self.num_beams), progress=progress)
+    return self.rank(output, qids, k)
+
+  def doc(self, doc_id: str) -> Document:
+    """The document of an id.
+
+    Raises:
+      KeyError: if the searcher has no text of such a document.
+    """
+    if doc_id not in self._documents:
+      raise KeyError(
+        f'Expected one of {len(self._documents)} document ids, got {doc_id!r}.'
+      )
+    return self._documents[doc_id]
+
+  def _text(self, doc_id: str) -> str:
+    document = self._documents.get(doc_id)
+    return f'{document.title} | {document.text}' if document else ''
+
+  def decode(
+    self, queries: Sequence[str], num_beams: int, *, progress: bool = False
+  ) -> BeamSearchOutput:
+    """Decodes queries to beams, before any ranking.
+
+    Args:
+      queries: Q texts.
+      num_beams: K.
+      progress: show a progress bar.
+
+    Returns:
+      NumPy arrays [Q, K, ...].
+    """
+    return self._decode(
+      queries, num_beams, batch_size=self.batch_size, progress=progress
+    )
+
+  def _decode(
+    self,
+    queries: Sequence[str],
+    num_beams: int,
+    *,
+    batch_size: int,
+    progress: bool = False,
+  ) -> BeamSearchOutput:
+    query_QxT = vocabulary_lib.encode(
+      self.vocabulary,
+      [self.query_prefix + query for query in queries],
+      max_length=self.input_length,
+    )
+    batches = []
+    bar = tqdm(
+      total=len(queries), desc='search', unit='query', disable=not progress
+    )
+    with bar:
+      for batch in generate_batches(
+        self.module,
+        self.params,
+        query_QxT,
+        self.trie,
+        batch_size=batch_size,
+        num_beams=num_beams,
+        max_length=self.output_length,
+      ):
+        batches.append(batch)
+        bar.update(len(batch.tokens))
+    if not batches:
+      shape = (0, num_beams)
+      return BeamSearchOutput(
+        tokens=np.zeros((*shape, self.output_length), np.int32),
+        scores=np.zeros(shape, np.float32),
+        lengths=np.zeros(shape, np.int32),
+        legal=np.zeros(shape, bool),
+      )
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+
+  def rank(
+    self, output: BeamSearchOutput, qids: Sequence[str], k: int
+  ) -> dict[str, list[Hit]]:
+    """Maps what `decode` gave to the k best documents of each query."""
+    rankings = rank_documents(
+      output.tokens,
+      output.scores,
+      output.lengths,
+      output.legal,
+      self.table,
+      limit=k,
+    )
+    return to_hits(rankings, qids, self.table.doc_ids, texts=self._texts)
+
+
+def write_settings(
+  run_folder: str | os.PathLike[str], settings: Mapping[str, Any]
+) -> None:
+  """Writes the searcher.json that `Searcher.load` reads.
+
+  Args:
+    run_folder: an existing folder.
+    settings: corpus (folder, or '' for hits without text), input_length,
+      num_beams and query_prefix.
+  """
+  assert set(settings) == set(_SETTINGS), sorted(settings)
+  write_text(
+    Path(run_folder) / SETTINGS_FILE,
+    json.dumps(dict(settings), indent=2) + '\n',
+  )

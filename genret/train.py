@@ -1,0 +1,381 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded trainer: one host, any number of local devices.
+
+`train` reads from top to bottom. Kill it anywhere and start it again: it goes
+on from its newest checkpoint, with the batches that would have come.
+"""
+
+import functools
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import seqio
+from clu import metric_writers
+from jax.sharding import NamedSharding, PartitionSpec
+from tqdm import tqdm
+
+from genret import vocabulary as vocabulary_lib
+from genret.corpus import load_collection
+from genret.docids.table import DocidTable
+from genret.evaluate import evaluate_searcher, split_queries
+from genret.losses import TokenLosses, token_losses
+from genret.models import checkpoints
+from genret.models.t5 import Transformer
+from genret.searcher import DOCIDS_FOLDER, Searcher, write_settings
+
+Batch = Mapping[str, np.ndarray]
+
+
+def train(
+  *,
+  module: Transformer,
+  mixture_or_task_name: str,
+  task_feature_lengths: Mapping[str, int],
+  train_steps: int,
+  batch_size: int,
+  model_dir: str | os.PathLike[str],
+  corpus: str | os.PathLike[str],
+  docids: str | os.PathLike[str],
+  optimizer: optax.GradientTransformation | None = None,
+  initial_checkpoint_path: str | os.PathLike[str] | None = None,
+  use_cached_tasks: bool = False,
+  label_smoothing: float = 0.0,
+  z_loss: float = 1e-4,
+  query_prefix: str = '',
+  seed: int = 0,
+  num_beams: int = 10,
+  log_period: int = 50,
+  eval_period: int = 500,
+  eval_split: str = 'dev',
+  eval_queries: int | None = 500,
+  checkpoint_period: int = 500,
+  keep_checkpoints: int = 1,
+  progress: bool = True,
+) -> Path:
+  """Trains a retriever, measuring it by decoding along the way.
+
+  Leaves a run folder that `Searcher.load` opens: model.json, searcher.json,
+  docids/, checkpoints/ (step 0, the untrained model, is kept), log.jsonl and
+  TensorBoard events.
+
+  Args:
+    module: the model.
+    mixture_or_task_name: what to train on, a name in seqio's registries.
+    task_feature_lengths: 'inputs' and 'targets', in tokens; targets at least
+      the longest identifier plus 1 for the end-of-sequence.
+    train_steps: where to stop, steps of an earlier part of the run included.
+    batch_size: examples per step, over all local devices.
+    model_dir: the run folder.
+    corpus: the collection to evaluate on.
+    docids: folder of the identifiers.
+    optimizer: any of optax; Adafactor at a rate of 0.001 where None.
+    initial_checkpoint_path: a folder of `genret convert`, or another run, to
+      take the parameters from; they must fit the module.
+    use_cached_tasks: read the tasks from seqio's cache folders.
+    label_smoothing: share of the target distribution spread over all tokens.
+    z_loss: coefficient of log(Z)^2, as in T5X.
+    query_prefix: put before the queries of the evaluation and of the searcher;
+      the same as in training.
+    seed: of parameters, data order and dropout.
+    num_beams: K of the evaluation and of the searcher.
+    log_period: steps between two lines of the log; the loss is checked then.
+    eval_period: steps between two evaluations; 0 for none.
+    eval_split: split to evaluate on.
+    eval_queries: how many of its queries, from the first; None for all.
+    checkpoint_period: steps between two checkpoints; the last step has one.
+    keep_checkpoints: how many of the newest stay.
+    progress: show a progress bar on standard error.
+
+  Returns:
+    The run folder.
+
+  Raises:
+    ValueError: if lengths, batch size or identifiers do not fit.
+    FloatingPointError: if the loss is not finite; names the step.
+  """
+  # --- What must fit before anything runs.
+  run_folder = Path(model_dir)
+  table = DocidTable.load(docids)
+  _check(module, table, task_feature_lengths, batch_size)
+  run_folder.mkdir(parents=True, exist_ok=True)
+  _copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
+  checkpoints.save_config(run_folder, module.config)
+  settings = {
+    # A folder by its full path; names such as 'genret:...' as they are.
+    'corpus': str(Path(corpus).absolute() if Path(corpus).exists() else corpus),
+    'input_length': task_feature_lengths['inputs'],
+    'num_beams': num_beams,
+    'query_prefix': query_prefix,
+  }
+  write_settings(run_folder, settings)
+
+  # --- Parameters and optimiser, the same on every device.
+  mesh = jax.make_mesh(
+    (jax.local_device_count(),),
+    ('data',),
+    axis_types=(jax.sharding.AxisType.Auto,),
+    devices=jax.local_devices(),
+  )
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  split_batch = NamedSharding(mesh, PartitionSpec('data'))
+  optimizer = optimizer or optax.adafactor(1e-3)
+  init_key, dropout_key = jax.random.split(jax.random.key(seed))
+  params = jax.jit(functools.partial(_init, module), out_shardings=everywhere)(
+    init_key
+  )
+  if initial_checkpoint_path is not None:
+    params = jax.device_put(
+      _initial_params(initial_checkpoint_path, params), everywhere
+    )
+  state = (params, jax.jit(optimizer.init, out_shardings=everywhere)(params))
+
+  # --- Go on from the newest checkpoint, or keep the untrained model.
+  manager = checkpoints.checkpoint_manager(run_folder, keep=keep_checkpoints)
+  first_step = manager.latest_step() or 0
+  if manager.latest_step() is None:
+    checkpoints.save_step(manager, 0, *state)
+  else:
+    state = checkpoints.restore_step(manager, first_step, *state)
+
+  # --- The step, the data from where they stopped, the evaluation, the logs.
+  step_fn = _make_step(module, optimizer, label_smoothing, z_loss)
+  batches = _batches(
+    mixture_or_task_name,
+    task_feature_lengths,
+    batch_size,
+    seed=seed,
+    skip=first_step,
+    use_cached=use_cached_tasks,
+  )
+  searcher = Searcher(
+    module,
+    state[0],
+    vocabulary=vocabulary_lib.load_vocabulary(docids),
+    table=table,
+    input_length=task_feature_lengths['inputs'],
+    num_beams=num_beams,
+    query_prefix=query_prefix,
+  )
+  queries, qrels = {}, {}
+  if eval_period:
+    queries, qrels = split_queries(
+      load_collection(corpus), eval_split, limit=eval_queries
+    )
+  writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
+  log = _open_log(run_folder / 'log.jsonl', first_step)
+
+  def write(step: int, scalars: Mapping[str, float]) -> None:
+    writer.write_scalars(step, dict(scalars))
+    log.write(json.dumps({'step': step, **scalars}) + '\n')
+    log.flush()
+
+  # --- Train.
+  shown: dict[str, str] = {}
+  pending: list[TokenLosses] = []
+  last_time = time.perf_counter()
+  bar = tqdm(
+    total=train_steps,
+    initial=first_step,
+    desc='train',
+    unit='step',
+    disable=not progress,
+  )
+  for step in range(first_step + 1, train_steps + 1):
+    batch = jax.device_put(next(batches), split_batch)
+    state, losses = step_fn(state, batch, jax.random.fold_in(dropout_key, step))
+    pending.append(losses)
+    # Two steps ahead keep the device busy; more would only take memory.
+    if len(pending) > 2:
+      pending[-3].loss.block_until_ready()
+    bar.update()
+    if step % log_period == 0 or step == train_steps:
+      scalars = _summarise(pending, step)
+      seconds = time.perf_counter() - last_time
+      scalars['examples_per_second'] = batch_size * len(pending) / seconds
+      pending = []
+      write(step, scalars)
+      shown['loss'] = f'{scalars["loss"]:.3f}'
+      bar.set_postfix(shown)
+      last_time = time.perf_counter()
+    if eval_period and (step % eval_period == 0 or step == train_steps):
+      searcher.params = state[0]
+      measured = evaluate_searcher(searcher, queries, qrels)
+      mean = measured.evaluation.mean
+      write(
+        step,
+        {f'{eval_split}/{k}': v for k, v in (mean | measured.rates).items()},
+      )
+      shown[f'{eval_split} S@10'] = f'{mean["Success@10"]:.3f}'
+      bar.set_postfix(shown)
+      last_time = time.perf_counter()
+    if step % checkpoint_period == 0 or step == train_steps:
+      checkpoints.save_step(manager, step, *state)
+  bar.close()
+  manager.wait_until_finished()
+  manager.close()
+  writer.close()
+  log.close()
+  return run_folder
+
+
+def _init(module: Transformer, key: jax.Array) -> Any:
+  tokens = jnp.ones((1, 1), jnp.int32)
+  return module.init(key, tokens, tokens, tokens, enable_dropout=False)[
+    'params'
+  ]
+
+
+def _make_step(
+  module: Transformer,
+  optimizer: optax.GradientTransformation,
+  label_smoothing: float,
+  z_loss: float,
+) -> Any:
+  """The compiled training step: (state, batch, key) -> (state, losses)."""
+
+  def loss_fn(params: Any, batch: Batch, key: jax.Array) -> Any:
+    logits = module.apply(
+      {'params': params},
+      batch['encoder_input_tokens'],
+      batch['decoder_input_tokens'],
+      batch['decoder_target_tokens'],
+      enable_dropout=True,
+      rngs={'dropout': key},
+    )
+    losses = token_losses(
+      logits,
+      batch['decoder_target_tokens'],
+      batch['decoder_loss_weights'],
+      label_smoothing=label_smoothing,
+      z_loss=z_loss,
+    )
+    return losses.loss / jnp.maximum(losses.weight, 1.0), losses
+
+  @functools.partial(jax.jit, donate_argnums=0)
+  def step_fn(state: Any, batch: Batch, key: jax.Array) -> Any:
+    params, optimizer_state = state
+    grads, losses = jax.grad(loss_fn, has_aux=True)(params, batch, key)
+    updates, optimizer_state = optimizer.update(grads, optimizer_state, params)
+    return (optax.apply_updates(params, updates), optimizer_state), losses
+
+  return step_fn
+
+
+def _batches(
+  mixture_or_task_name: str,
+  task_feature_lengths: Mapping[str, int],
+  batch_size: int,
+  *,
+  seed: int,
+  skip: int,
+  use_cached: bool,
+) -> Iterator[Batch]:
+  """Endless training batches in an order that the seed fixes."""
+  dataset = seqio.get_dataset(
+    mixture_or_task_name,
+    dict(task_feature_lengths),
+    dataset_split='train',
+    shuffle=True,
+    num_epochs=None,
+    feature_converter=seqio.EncDecFeatureConverter(pack=False),
+    use_cached=use_cached,
+    seed=seed,
+  )
+  dataset = dataset.batch(batch_size, drop_remainder=True).skip(skip)
+  return dataset.prefetch(8).as_numpy_iterator()
+
+
+def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:
+  """Means over the steps since the last log; refuses what is not finite."""
+  losses = [TokenLosses(*map(float, each)) for each in jax.device_get(pending)]
+  for offset, each in enumerate(losses):
+    if not np.isfinite(each.loss):
+      raise FloatingPointError(
+        f'Expected a finite loss, got {each.loss} at step '
+        f'{step - len(losses) + 1 + offset}; lower the learning rate, and '
+        'start again: training goes on from the last checkpoint.'
+      )
+  weight = max(sum(each.weight for each in losses), 1.0)
+  return {
+    'loss': sum(each.loss for each in losses) / weight,
+    'token_accuracy': sum(each.correct for each in losses) / weight,
+  }
+
+
+def _check(
+  module: Transformer,
+  table: DocidTable,
+  task_feature_lengths: Mapping[str, int],
+  batch_size: int,
+) -> None:
+  needed = int(table.lengths_D.max(initial=0)) + 1
+  if task_feature_lengths.get('targets', 0) < needed:
+    raise ValueError(
+      f"Expected task_feature_lengths['targets'] of at least {needed}, got "
+      f'{task_feature_lengths.get("targets")}; the longest identifier and its '
+      'end-of-sequence must fit.'
+    )
+  if module.config.vocab_size != table.vocab_size:
+    raise ValueError(
+      f'Expected a model over the {table.vocab_size} tokens of the '
+      f'identifiers, got vocab_size={module.config.vocab_size}; set it to '
+      f'{table.vocab_size}.'
+    )
+  if batch_size % jax.local_device_count():
+    raise ValueError(
+      f'Expected a batch size that {jax.local_device_count()} devices divide, '
+      f'got {batch_size}.'
+    )
+
+
+def _copy_docids(source: Path, target: Path) -> None:
+  """Puts identifiers and vocabulary into the run folder, whole or not at all."""
+  if source.absolute() == target.absolute():
+    return
+  if target.is_dir():
+    if DocidTable.load(target).hash == DocidTable.load(source).hash:
+      return
+    raise ValueError(
+      f'Expected the identifiers that {target.parent} was trained with, got '
+      f'others in {source}; train into another folder.'
+    )
+  temporary = target.with_name(f'.{target.name}.{os.getpid()}')
+  shutil.rmtree(temporary, ignore_errors=True)
+  shutil.copytree(source, temporary, ignore=shutil.ignore_patterns('tfds'))
+  os.replace(temporary, target)
+
+
+def _initial_params(path: str | os.PathLike[str], params: Any) -> Any:
+  """Parameters of another run, checked to be of the same shapes."""
+  _, loaded = checkpoints.load_model(path)
+  expected = jax.tree.map(jnp.shape, params)
+  if jax.tree.map(jnp.shape, loaded) != expected:
+    raise ValueError(
+      f'Expected parameters of the shapes of the model, those in {path} '
+      'differ; use the same gin file of sizes and the same vocabulary size.'
+    )
+  return loaded
+
+
+def _open_log(path: Path, first_step: int) -> Any:
+  """Opens the log to append, without the lines of steps that are run again."""
+  if path.is_file():
+    lines = [
+      line
+      for line in path.read_text().splitlines(keepends=True)
+      if line.endswith('\n') and json.loads(line)['step'] <= first_step
+    ]
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    temporary.write_text(''.join(lines))
+    os.replace(temporary, path)
+  return path.open('a')

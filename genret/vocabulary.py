@@ -1,0 +1,183 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Text vocabularies: SentencePiece models in T5's layout.
+
+Token ids follow T5: 0 is padding (and the decoder's start), 1 ends a sequence,
+2 is the unknown piece. Identifier schemes append their own tokens behind the
+text pieces, so one table of ids serves both sides of a model.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+
+PAD_ID = 0
+EOS_ID = 1
+UNK_ID = 2
+
+# The name of the SentencePiece model in a folder of identifiers.
+VOCABULARY_FILE = 'spiece.model'
+
+
+def train_vocabulary(
+  texts: Iterable[str],
+  path: str | os.PathLike[str],
+  *,
+  size: int = 8000,
+  lowercase: bool = True,
+) -> sentencepiece.SentencePieceProcessor:
+  """Trains a unigram SentencePiece model and writes it to `path`.
+
+  Deterministic for the same texts in the same order. Digits are pieces of
+  their own, so that identifiers written as numbers always have a spelling.
+
+  Args:
+    texts: the corpus, any number of strings.
+    path: where the model goes; a temporary file is renamed to it.
+    size: the number of pieces wanted; fewer come out of a small corpus.
+    lowercase: fold case (`nmt_nfkc_cf`) instead of keeping it (`nmt_nfkc`).
+
+  Returns:
+    The trained model, loaded.
+
+  Raises:
+    ValueError: if the texts hold no character, or `size` is below 16.
+  """
+  if size < 16:
+    raise ValueError(
+      f'A vocabulary needs at least 16 pieces, got size={size}; ask for more.'
+    )
+  sentences = (line for text in texts for line in text.split('\n') if line)
+  first = next(sentences, None)
+  if first is None:
+    raise ValueError(
+      'Expected text to train a vocabulary on, got none; check the corpus.'
+    )
+  model = io.BytesIO()
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=(s for part in ([first], sentences) for s in part),
+    model_writer=model,
+    vocab_size=size,
+    hard_vocab_limit=False,  # a small corpus yields fewer pieces, not an error
+    model_type='unigram',
+    normalization_rule_name='nmt_nfkc_cf' if lowercase else 'nmt_nfkc',
+    split_digits=True,
+    required_chars='0123456789',
+    character_coverage=0.9999,
+    byte_fallback=False,
+    max_sentence_length=100_000,
+    num_threads=1,
+    pad_id=PAD_ID,
+    eos_id=EOS_ID,
+    unk_id=UNK_ID,
+    bos_id=-1,
+    minloglevel=2,
+  )
+  return _write(path, model.getvalue())
+
+
+def copy_vocabulary(
+  source: str | os.PathLike[str], path: str | os.PathLike[str]
+) -> sentencepiece.SentencePieceProcessor:
+  """Copies a SentencePiece model, checked as `load_vocabulary` does.
+
+  Args:
+    source: the model file, or a folder that holds `spiece.model`.
+    path: where the copy goes.
+  """
+  load_vocabulary(source)
+  source = Path(source)
+  if source.is_dir():
+    source = source / VOCABULARY_FILE
+  return _write(path, source.read_bytes())
+
+
+def _write(
+  path: str | os.PathLike[str], model: bytes
+) -> sentencepiece.SentencePieceProcessor:
+  path = Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  temporary.write_bytes(model)
+  os.replace(temporary, path)
+  return load_vocabulary(path)
+
+
+def load_vocabulary(
+  path: str | os.PathLike[str],
+) -> sentencepiece.SentencePieceProcessor:
+  """Loads a SentencePiece model and checks that its ids are T5's.
+
+  Args:
+    path: the model file, or a folder that holds `spiece.model`.
+
+  Raises:
+    FileNotFoundError: if there is no such file.
+    ValueError: if the file is no SentencePiece model or has other special ids.
+  """
+  path = Path(path)
+  if path.is_dir():
+    path = path / VOCABULARY_FILE
+  if not path.is_file():
+    raise FileNotFoundError(
+      f'Expected a SentencePiece model at {path}, found none; train one with '
+      '`genret index docids`, or give the path of a spiece.model.'
+    )
+  processor = sentencepiece.SentencePieceProcessor()
+  try:
+    processor.LoadFromFile(str(path))
+  except (OSError, RuntimeError) as error:
+    raise ValueError(
+      f'Expected a SentencePiece model, {path} is not one; train it again.'
+    ) from error
+  found = (processor.pad_id(), processor.eos_id(), processor.unk_id())
+  if found != (PAD_ID, EOS_ID, UNK_ID):
+    raise ValueError(
+      f'Expected pad, eos, unk = 0, 1, 2 as in T5, {path} has {found}; train '
+      'it with these ids.'
+    )
+  return processor
+
+
+def encode(
+  vocabulary: sentencepiece.SentencePieceProcessor,
+  texts: Sequence[str],
+  *,
+  max_length: int,
+) -> np.ndarray:
+  """Tokenises a batch as seqio's `append_eos_after_trim` does.
+
+  Args:
+    vocabulary: the text pieces.
+    texts: B strings; an empty one becomes a lone end-of-sequence.
+    max_length: T, the row length, end-of-sequence included.
+
+  Returns:
+    int32 [B, T], padded with 0.
+
+  Raises:
+    ValueError: if `max_length` leaves no room for the end-of-sequence.
+  """
+  if max_length < 1:
+    raise ValueError(
+      f'Expected max_length of at least 1, got {max_length}; the row must '
+      'hold the end-of-sequence.'
+    )
+  row_BxT = np.zeros((len(texts), max_length), np.int32)
+  for row, pieces in zip(row_BxT, vocabulary.encode(list(texts)), strict=True):
+    pieces = pieces[: max_length - 1]
+    row[: len(pieces)] = pieces
+    row[len(pieces)] = EOS_ID
+  return row_BxT
+
+
+def joint_size(text_pieces: int, identifier_tokens: int) -> int:
+  """Rows of a model that holds both, rounded up to a multiple of 128.
+
+  128 is what a TPU's lanes and any power-of-two number of model shards divide.
+  """
+  return -(-(text_pieces + identifier_tokens) // 128) * 128

@@ -1,0 +1,231 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks of a retriever over any BEIR folder, and their mixture.
+
+| task               | inputs -> targets                        | splits          |
+|--------------------|------------------------------------------|-----------------|
+| `<name>_retrieval` | query -> identifier                      | those of qrels/ |
+| `<name>_chunks`    | random window of a document -> identifier | train           |
+| `<name>_keywords`  | salient words of a document -> identifier | train           |
+| `<name>`           | the mixture of those with a rate above 0 | train           |
+
+In an experiment file the mixture is named by the call that registers it, so
+that one gin file serves any corpus, under the embedded trainer and under T5X:
+
+    MIXTURE_OR_TASK_NAME = @retrieval.mixture()
+    retrieval.mixture:
+      name = 'squadshifts_wiki'
+      corpus = %CORPUS
+      docids = %DOCIDS
+"""
+
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import seqio
+
+from genret import embeddings, features
+from genret import vocabulary as vocabulary_lib
+from genret.corpus import load_collection
+from genret.docids.table import DocidTable
+from genret.tasks import beir_folder
+
+# What each registered name stands for, so that registering again is free.
+_REGISTERED: dict[str, tuple[Any, ...]] = {}
+
+
+def mixture(
+  *,
+  name: str,
+  corpus: str | os.PathLike[str],
+  docids: str | os.PathLike[str],
+  rates: Mapping[str, float] | None = None,
+  query_prefix: str = '',
+  passage_prefix: str = '',
+  chunk_lengths: Sequence[int] = (64, 64),
+  keyword_lengths: Sequence[int] = (4, 24),
+  query_drop_rate: float = 0.0,
+) -> str:
+  """Registers the tasks and their mixture, and returns the mixture's name.
+
+  Registering the same again does nothing; other arguments or other identifiers
+  under a known name replace it.
+
+  Args:
+    name: of the mixture; letters, digits and underscores.
+    corpus: a BEIR folder.
+    docids: a folder that `genret index docids` wrote for this corpus. The TFDS
+      copy of the corpus is kept in it too.
+    rates: mixing rates of 'retrieval', 'chunks' and 'keywords'; examples come
+      in proportion to them, absent means 0. Default: retrieval and chunks
+      alike.
+    query_prefix: put before queries.
+    passage_prefix: put before documents.
+    chunk_lengths: shortest and longest window, in tokens.
+    keyword_lengths: fewest and most salient words, in tokens.
+    query_drop_rate: share of the tokens of training queries that is left out
+      at random.
+
+  Raises:
+    ValueError: for an unknown rate, identifiers of another corpus, or no rate
+      above 0.
+  """
+  rates = dict(rates or {'retrieval': 1.0, 'chunks': 1.0})
+  table = DocidTable.load(docids)
+  signature = (
+    str(corpus),
+    table.hash,
+    tuple(sorted(rates.items())),
+    (query_prefix, passage_prefix, query_drop_rate),
+    (tuple(chunk_lengths), tuple(keyword_lengths)),
+  )
+  if _REGISTERED.get(name) == signature:
+    return name
+  _check_corpus(table, corpus)
+  add = functools.partial(
+    _add_task,
+    output_features=_output_features(docids, table),
+    corpus=corpus,
+    data_dir=Path(docids) / 'tfds',
+  )
+  documents = functools.partial(
+    add,
+    config=beir_folder.DOCUMENTS,
+    splits={'train': 'corpus'},
+    examples=functools.partial(
+      features.indexing_examples, table=table, prefix=passage_prefix
+    ),
+  )
+  tasks = {
+    'retrieval': lambda task: add(
+      task,
+      config=beir_folder.PAIRS,
+      splits=None,
+      examples=functools.partial(
+        features.retrieval_examples, table=table, prefix=query_prefix
+      ),
+      augment=functools.partial(features.drop_tokens, rate=query_drop_rate),
+    ),
+    'chunks': lambda task: documents(
+      task,
+      augment=functools.partial(
+        features.random_chunk,
+        min_length=chunk_lengths[0],
+        max_length=chunk_lengths[1],
+      ),
+    ),
+    'keywords': lambda task: documents(
+      task,
+      augment=functools.partial(
+        features.salient_tokens,
+        weight_V=_salience(docids),
+        min_length=keyword_lengths[0],
+        max_length=keyword_lengths[1],
+      ),
+    ),
+  }
+  unknown = sorted(set(rates) - set(tasks))
+  if unknown or not any(rate > 0 for rate in rates.values()):
+    raise ValueError(
+      f'Expected rates above 0 for some of {", ".join(tasks)}, got {rates}; '
+      'name the tasks to mix.'
+    )
+  used = {task: rate for task, rate in rates.items() if rate > 0}
+  for task in used:
+    tasks[task](f'{name}_{task}')
+  seqio.MixtureRegistry.remove(name)
+  seqio.MixtureRegistry.add(
+    name, [(f'{name}_{task}', rate) for task, rate in used.items()]
+  )
+  _REGISTERED[name] = signature
+  return name
+
+
+def identifier_accuracy(
+  targets: Sequence[Sequence[int]], predictions: Sequence[Sequence[int]]
+) -> dict[str, float]:
+  """seqio metric: share of queries whose best beam is the target identifier.
+
+  Args:
+    targets: identifiers, without end-of-sequence.
+    predictions: decoded identifiers; what follows an end-of-sequence and
+      padding is ignored.
+  """
+  right = [
+    list(target) == _trim(prediction)
+    for target, prediction in zip(targets, predictions, strict=True)
+  ]
+  return {'Success@1': float(np.mean(right)) if right else 0.0}
+
+
+def _trim(tokens: Sequence[int]) -> list[int]:
+  """An identifier as the table has it: without eos and padding."""
+  tokens = list(tokens)
+  if vocabulary_lib.EOS_ID in tokens:
+    tokens = tokens[: tokens.index(vocabulary_lib.EOS_ID)]
+  return [int(token) for token in tokens if token != vocabulary_lib.PAD_ID]
+
+
+def _output_features(
+  docids: str | os.PathLike[str], table: DocidTable
+) -> dict[str, seqio.Feature]:
+  pieces = seqio.SentencePieceVocabulary(
+    str(Path(docids) / vocabulary_lib.VOCABULARY_FILE), extra_ids=0
+  )
+  identifiers = seqio.PassThroughVocabulary(table.vocab_size, table.eos_id)
+  return {
+    'inputs': seqio.Feature(pieces, add_eos=True),
+    'targets': seqio.Feature(identifiers, add_eos=True),
+  }
+
+
+def _add_task(
+  name: str,
+  *,
+  output_features: Mapping[str, seqio.Feature],
+  corpus: str | os.PathLike[str],
+  data_dir: Path,
+  config: str,
+  splits: Mapping[str, str] | None,
+  examples: Any,
+  augment: Any,
+) -> None:
+  """Registers one task, in place of another of that name."""
+  seqio.TaskRegistry.remove(name)
+  seqio.TaskRegistry.add(
+    name,
+    source=beir_folder.source(corpus, config, data_dir, splits=splits),
+    preprocessors=[
+      examples,
+      seqio.preprocessors.tokenize,
+      seqio.CacheDatasetPlaceholder(),
+      # Behind the cache, so that every pass over the data draws anew.
+      augment,
+      seqio.preprocessors.append_eos_after_trim,
+    ],
+    output_features=output_features,
+    postprocess_fn=lambda tokens, is_target, **_: (
+      _trim(tokens) if is_target else tokens
+    ),
+    metric_fns=[identifier_accuracy],
+  )
+
+
+def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:
+  expected = table.meta.get('corpus_hash')
+  found = load_collection(corpus).hash
+  if expected is not None and expected != found:
+    raise ValueError(
+      f'Expected the corpus that the identifiers name (hash '
+      f'{expected[:12]}), {corpus} has hash {found[:12]}; run `genret index '
+      'docids` on it.'
+    )
+
+
+def _salience(docids: str | os.PathLike[str]) -> np.ndarray:
+  """Weights of the text pieces: squared inverse document frequencies."""
+  return embeddings.load(docids).idf_V ** 2

@@ -1,0 +1,91 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Name the documents of a corpus: identifiers, vocabulary, latent vectors.
+
+example:
+  genret index docids --scheme atomic --corpus my_beir_folder --output docids
+  genret index docids --scheme hierarchical-kmeans --option k=10 --option c=100 \\
+    --corpus genret:squadshifts_wiki --queries-split train --output docids
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from genret.constraints.trie import Trie
+from genret.corpus import load_collection
+from genret.docids import build
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs `genret index`."""
+  parser = argparse.ArgumentParser(
+    prog='genret index',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  kinds = parser.add_subparsers(dest='kind', required=True, metavar='docids')
+  docids = kinds.add_parser(
+    'docids',
+    help='name every document of a corpus',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  add = docids.add_argument
+  add('--scheme', required=True, help=', '.join(build.schemes()))
+  add('--corpus', required=True, help='a BEIR folder, plain or .gz')
+  add('--output', required=True, help='the folder to write')
+  add('--vocabulary', help='a SentencePiece model; default: train one')
+  add('--vocabulary-size', type=int, default=8000, help='pieces to train')
+  add('--queries-split', help="count this split's queries as document text")
+  add('--embeddings', help='.npy file of document vectors to cluster')
+  add('--dimensions', type=int, default=256, help='of the latent vectors')
+  add(
+    '--option',
+    action='append',
+    default=[],
+    metavar='NAME=INTEGER',
+    help='an argument of the scheme, such as k=10',
+  )
+  add('--seed', type=int, default=0)
+  arguments = parser.parse_args(list(argv))
+  start = time.perf_counter()
+  table = build.build(
+    load_collection(arguments.corpus),
+    arguments.output,
+    scheme=arguments.scheme,
+    vocabulary=arguments.vocabulary,
+    vocabulary_size=arguments.vocabulary_size,
+    queries_split=arguments.queries_split,
+    dimensions=arguments.dimensions,
+    vectors=np.load(arguments.embeddings) if arguments.embeddings else None,
+    seed=arguments.seed,
+    options=dict(map(_option, arguments.option)),
+  )
+  lengths_D = table.lengths_D
+  trie = Trie.from_table(table)
+  rows = {
+    'documents': f'{len(table):,}',
+    'scheme': table.meta['scheme'],
+    'text pieces': f'{table.meta["text_pieces"]:,}',
+    'vocabulary': f'{table.vocab_size:,}',
+    'tokens per identifier': f'{lengths_D.min()} to {lengths_D.max()}, mean '
+    f'{lengths_D.mean():.2f}',
+    'collision rate': f'{table.collision_rate:.4f}',
+    'trie': f'{trie.nbytes:,} bytes',
+    'hash': table.hash[:16],
+    'seconds': f'{time.perf_counter() - start:.1f}',
+    'folder': arguments.output,
+  }
+  for name, value in rows.items():
+    print(f'{name:>21}  {value}')
+  return 0
+
+
+def _option(text: str) -> tuple[str, int]:
+  name, equals, value = text.partition('=')
+  if not equals or not value.lstrip('-').isdigit():
+    raise ValueError(f'Expected --option NAME=INTEGER, got {text!r}.')
+  return name, int(value)
