@@ -173,7 +173,7 @@ def _write_array(
       'text as bytes and offsets.'
     )
   with open(file, 'wb') as out:
-    np.save(out, np.ascontiguousarray(array), allow_pickle=False)
+    np.save(out, array, allow_pickle=False)
     out.flush()
     os.fsync(out.fileno())
   return {
@@ -222,7 +222,7 @@ def _read_header(path: pathlib.Path) -> dict[str, Any]:
     header = json.loads((path / HEADER).read_bytes())
     checksum = header.pop('checksum')
     damaged = checksum != _checksum(header)
-  except (ValueError, KeyError, AttributeError):
+  except (ValueError, KeyError, TypeError, AttributeError):
     damaged = True
   if damaged:
     raise ValueError(

@@ -10,6 +10,7 @@ for the beams that found too few legal ones. All ways give the same beams.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -548,7 +549,8 @@ def _automaton(
       f'Expected eos_id={automaton.eos_id}, which the constraint was built '
       f'with, but got eos_id={eos_id}; pass the same.'
     )
-  return automaton
+  arrays = jax.tree.map(jnp.asarray, automaton.arrays)
+  return dataclasses.replace(automaton, arrays=arrays)
 
 
 def _check_arguments(

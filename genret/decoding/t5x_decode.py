@@ -1,0 +1,171 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The constrained beam search in the shape of a T5X `decode_fn`.
+
+A gin file joins the two, for T5X's own search takes no constraint:
+
+  models.EncoderDecoderModel.decode_fn = @constrained_beam_decode
+  constrained_beam_decode.constraint = @Trie.load()
+
+T5X gives a decode_fn no way to receive arrays as arguments of jit, so the
+constraint is captured in the compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from genret.decoding import beam
+
+# Leaves of a T5X cache that all rows of a batch share, by their last name.
+_SHARED = ('cache_index', 'cached_bias', 'position_embedder_index')
+
+
+class DecodingState(NamedTuple):
+  """What T5X's model reads at a step; N = batch size * num_decodes.
+
+  Attributes:
+    cur_index: scalar, tokens written so far.
+    cur_token: int32 [N, 1], the tokens written last.
+    cache: the model's cache.
+  """
+
+  cur_index: jax.Array
+  cur_token: jax.Array
+  cache: Any
+
+
+class _Cache(NamedTuple):
+  """A T5X cache as `beam_search` takes it: rows first, then a counter."""
+
+  leaves: list[jax.Array]
+  cur_index: jax.Array
+
+
+def constrained_beam_decode(
+  *,
+  inputs: jax.Array,
+  cache: Any,
+  tokens_to_logits: Callable[[DecodingState], tuple[jax.Array, Any]],
+  eos_id: int = 1,
+  num_decodes: int = 4,
+  decode_rng: jax.Array | None = None,
+  cache_offset: int = 0,
+  constraint: beam.SupportsConstraint | None = None,
+  normalize: str = 'vocabulary',
+) -> tuple[jax.Array, jax.Array]:
+  """Decodes as `genret.beam_search` does, called as T5X calls a decode_fn.
+
+  Args:
+    inputs: int32 [B, L], zeros: L is the most tokens an answer may have. A
+      prompt is not supported; where inputs are traced, so that no error can be
+      raised, the scores of a query with a prompt are NaN and its tokens 0.
+    cache: the model's cache, with B rows along axis cache_offset.
+    tokens_to_logits: one step of the model, on N rows.
+    eos_id: the token that ends an answer.
+    num_decodes: K, the number of beams.
+    decode_rng: not used; nothing here is random.
+    cache_offset: 1 if the layers are scanned, and so the first axis; else 0.
+    constraint: see `beam_search`.
+    normalize: see `beam_search`.
+
+  Returns:
+    Tokens [B, K, L] and scores [B, K], the best last. Where fewer than K
+    answers exist, the first have tokens 0 and score -inf.
+
+  Raises:
+    ValueError: there is a prompt, or the cache does not have B rows.
+  """
+  del decode_rng
+  batch_size, max_length = inputs.shape
+  _refuse_prompt(inputs)
+  paths_leaves, structure = jax.tree_util.tree_flatten_with_path(cache)
+  shared = [_is_shared(path) for path, _ in paths_leaves]
+
+  def to_rows(leaf: jax.Array, is_shared: bool, repeats: int) -> jax.Array:
+    if is_shared:
+      return _spread(leaf, batch_size * num_decodes)
+    return jnp.repeat(jnp.moveaxis(leaf, cache_offset, 0), repeats, axis=0)
+
+  def from_rows(leaf: jax.Array, is_shared: bool) -> jax.Array:
+    if is_shared:
+      return leaf if not leaf.ndim else leaf[0]
+    return jnp.moveaxis(leaf, 0, cache_offset)
+
+  def step(token_N: jax.Array, cache: _Cache) -> tuple[jax.Array, _Cache]:
+    leaves = map(from_rows, cache.leaves, shared)
+    logits_NxV, new_cache = tokens_to_logits(
+      DecodingState(
+        cache.cur_index,
+        token_N[:, None],
+        jax.tree_util.tree_unflatten(structure, leaves),
+      )
+    )
+    # By leaves: a FrozenDict may have come back as a dict.
+    rows = [
+      to_rows(leaf, is_shared, 1)
+      for leaf, is_shared in zip(
+        jax.tree.leaves(new_cache), shared, strict=True
+      )
+    ]
+    return logits_NxV, _Cache(rows, cache.cur_index + 1)
+
+  for path, leaf in paths_leaves:
+    _check_rows(path, leaf, batch_size, cache_offset)
+  rows = [
+    to_rows(leaf, is_shared, num_decodes)
+    for (_, leaf), is_shared in zip(paths_leaves, shared, strict=True)
+  ]
+  out = beam.beam_search(
+    step,
+    _Cache(rows, jnp.zeros((), jnp.int32)),
+    batch_size=batch_size,
+    num_beams=num_decodes,
+    max_length=max_length,
+    constraint=constraint,
+    eos_id=eos_id,
+    normalize=normalize,
+  )
+  prompted_B = jnp.any(inputs != 0, axis=1)
+  tokens = jnp.where(prompted_B[:, None, None], 0, out.tokens)
+  scores = jnp.where(prompted_B[:, None], jnp.nan, out.scores)
+  return jnp.flip(tokens, axis=1), jnp.flip(scores, axis=1)
+
+
+def _spread(leaf: jax.Array, count: int) -> jax.Array:
+  """A shared leaf as equal rows; a scalar stays one."""
+  if not leaf.ndim:
+    return leaf
+  return jnp.broadcast_to(leaf[None], (count, *leaf.shape))
+
+
+def _is_shared(path: tuple) -> bool:
+  return bool(path) and getattr(path[-1], 'key', None) in _SHARED
+
+
+def _check_rows(
+  path: tuple, leaf: jax.Array, batch_size: int, cache_offset: int
+) -> None:
+  if _is_shared(path):
+    return
+  if leaf.ndim <= cache_offset or leaf.shape[cache_offset] != batch_size:
+    raise ValueError(
+      f'Expected {batch_size} rows along axis {cache_offset} of '
+      f'cache{jax.tree_util.keystr(path)} but got shape {leaf.shape}; pass the '
+      'cache before it is expanded for the beams, and the cache_offset of the '
+      'model.'
+    )
+
+
+def _refuse_prompt(inputs: jax.Array) -> None:
+  if isinstance(inputs, jax.core.Tracer):
+    return
+  if bool(jnp.any(inputs != 0)):
+    raise ValueError(
+      'Expected inputs of zeros but got a prompt; constrained decoding starts '
+      'at the root: set prompt_with_targets=False.'
+    )

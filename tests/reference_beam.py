@@ -1,0 +1,89 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Beam search as one would explain it: Python lists, masks by brute force."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+Tokens = tuple[int, ...]
+EOS = 1
+
+
+def legal_in(
+  sequences: Iterable[Sequence[int]],
+) -> Callable[[Tokens], set[int]]:
+  """The legal next tokens after a prefix, from the list of identifiers."""
+  ended = [(*map(int, sequence), EOS) for sequence in sequences]
+
+  def legal(prefix: Tokens) -> set[int]:
+    depth = len(prefix)
+    return {s[depth] for s in ended if len(s) > depth and s[:depth] == prefix}
+
+  return legal
+
+
+def normalized(logits_V: np.ndarray, legal: set[int], normalize: str):
+  """float32 scores of each token."""
+  if normalize == 'none':
+    return logits_V
+  kept = sorted(legal) if normalize == 'legal' else list(range(len(logits_V)))
+  x = logits_V.astype(np.float64)
+  top = x[kept].max()
+  return (x - top - np.log(np.exp(x[kept] - top).sum())).astype(np.float32)
+
+
+def beam_search(
+  logits: Callable[[Tokens], np.ndarray],
+  legal: Callable[[Tokens], set[int]],
+  *,
+  num_beams: int,
+  max_length: int,
+  normalize: str = 'vocabulary',
+  open_ended: bool = False,
+) -> list[tuple[Tokens, np.float32]]:
+  """The answers and their scores, best first; fewer than K if there are."""
+  beams: list[tuple[Tokens, np.float32]] = [((), np.float32(0))]
+  pool: list[tuple[Tokens, np.float32]] = []
+  for _ in range(max_length):
+    grown = []
+    for prefix, score in beams:
+      allowed = legal(prefix)
+      if not allowed:
+        continue
+      scores_V = normalized(logits(prefix), allowed, normalize)
+      grown += [
+        ((*prefix, token), np.float32(score + scores_V[token]))
+        for token in sorted(allowed)
+      ]
+    # Python's sort is stable: equal scores stay in order of beam and token.
+    grown.sort(key=lambda answer: -answer[1])
+    beams = [g for g in grown if g[0][-1] != EOS][:num_beams]
+    by_beam = [g for g in grown if g[0][-1] == EOS]
+    pool = sorted(pool + by_beam, key=lambda a: -a[1])[:num_beams]
+  if open_ended:
+    pool = sorted(pool + beams, key=lambda a: -a[1])[:num_beams]
+  return pool
+
+
+def enumerate_all(
+  logits: Callable[[Tokens], np.ndarray],
+  legal: Callable[[Tokens], set[int]],
+  *,
+  vocab_size: int,
+  max_length: int,
+) -> list[tuple[Tokens, float]]:
+  """Every answer that ends with eos, best first, without any search."""
+  answers = []
+  for length in range(max_length):
+    others = [t for t in range(vocab_size) if t != EOS]
+    for body in itertools.product(others, repeat=length):
+      tokens = (*body, EOS)
+      if all(tokens[i] in legal(tokens[:i]) for i in range(length + 1)):
+        score = sum(
+          float(normalized(logits(tokens[:i]), set(), 'vocabulary')[tokens[i]])
+          for i in range(length + 1)
+        )
+        answers.append((tokens, score))
+  return sorted(answers, key=lambda answer: -answer[1])

@@ -1,0 +1,394 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Beam search against a plain one, and against enumeration."""
+
+import dataclasses
+import functools
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference_beam
+from hypothesis import strategies as st
+
+from genret.constraints.protocol import unconstrained
+from genret.constraints.trie import Trie
+from genret.decoding.beam import beam_search
+
+B, L, V, ROWS = 3, 5, 9, 211
+FAST = hypothesis.settings(max_examples=12)
+
+sequences_of = st.lists(
+  st.lists(st.integers(2, V - 1), max_size=L - 1), max_size=25
+)
+
+
+def padded(trie: Trie, edges: int = 128) -> Trie:
+  """A trie with states nothing leads to, so that all share one compilation."""
+  token = np.asarray(trie.token_E)
+  first = np.asarray(trie.first_edge_S1)
+  return dataclasses.replace(
+    trie,
+    token_E=jnp.asarray(np.pad(token, (0, edges - len(token)))),
+    first_edge_S1=jnp.asarray(
+      np.pad(first, (0, edges + 2 - len(first)), mode='edge')
+    ),
+    max_children=8,
+  )
+
+
+def next_row(row, token, step):
+  """A row of the table of logits that depends on all tokens so far."""
+  return (row * 31 + token * 7 + step + 5) % ROWS
+
+
+def model_step(table_RxV, token_N, cache):
+  row_N = next_row(cache['row'], token_N, cache['step'])
+  return table_RxV[row_N], {'row': row_N, 'step': cache['step'] + 1}
+
+
+def first_rows(batch_size: int = B) -> np.ndarray:
+  return np.arange(batch_size, dtype=np.int32) * 17
+
+
+def logits_of(table_RxV: np.ndarray, query: int):
+  """The same model as a function of the prefix."""
+
+  def logits(prefix):
+    row = int(first_rows()[query])
+    for step, token in enumerate((0, *prefix)):
+      row = next_row(row, token, step)
+    return table_RxV[row]
+
+  return logits
+
+
+@functools.partial(
+  jax.jit, static_argnames=('num_beams', 'max_length', 'options')
+)
+def run(table_RxV, constraint, *, num_beams, max_length=L, options=()):
+  cache = {
+    'row': jnp.repeat(jnp.asarray(first_rows()), num_beams),
+    'step': jnp.zeros((), jnp.int32),
+  }
+  return beam_search(
+    functools.partial(model_step, table_RxV),
+    cache,
+    batch_size=B,
+    num_beams=num_beams,
+    max_length=max_length,
+    constraint=constraint,
+    **dict(options),
+  )
+
+
+def answers_of(out, query: int) -> list[tuple[tuple[int, ...], np.float32]]:
+  """Legal answers of a query; checks what must hold of every output."""
+  tokens, scores = np.asarray(out.tokens[query]), np.asarray(out.scores[query])
+  lengths, legal = np.asarray(out.lengths[query]), np.asarray(out.legal[query])
+  count = int(legal.sum())
+  assert legal[:count].all()
+  assert (scores[count:] == -np.inf).all()
+  assert (lengths[count:] == 0).all()
+  assert (scores[1:] <= scores[:-1]).all()
+  for row, length in zip(tokens, lengths, strict=True):
+    assert (row[length:] == 0).all()
+  answers = [
+    (tuple(row[:length].tolist()), score)
+    for row, length, score in zip(tokens, lengths, scores, strict=True)
+  ][:count]
+  assert len({answer for answer, _ in answers}) == count
+  return answers
+
+
+def check(out, table, legal, num_beams, max_length=L, exact=False, **options):
+  for query in range(B):
+    expected = reference_beam.beam_search(
+      logits_of(table, query),
+      legal,
+      num_beams=num_beams,
+      max_length=max_length,
+      **options,
+    )
+    found = answers_of(out, query)
+    assert [tokens for tokens, _ in found] == [tokens for tokens, _ in expected]
+    np.testing.assert_allclose(
+      [score for _, score in found],
+      [score for _, score in expected],
+      rtol=0 if exact else 2e-6,
+      atol=0 if exact else 2e-5,
+    )
+
+
+def random_table(seed: int, scale: float = 2.0) -> np.ndarray:
+  rng = np.random.default_rng(seed)
+  return (scale * rng.normal(size=(ROWS, V))).astype(np.float32)
+
+
+# Listing all children, probing with one token a beam (so that blocks of
+# children are listed as well), and what the search chooses itself.
+WAYS = {
+  'list': (('list_limit', V),),
+  'probe': (('list_limit', 0), ('num_probes', 1)),
+  'mixed': (('list_limit', 3), ('num_probes', 2)),
+}
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('num_beams', [1, 3, 30])
+@FAST
+@hypothesis.given(sequences=sequences_of, seed=st.integers(0, 1000))
+def test_equals_plain_beam_search(way, num_beams, sequences, seed):
+  trie, table = Trie.from_sequences(sequences, V), random_table(seed)
+  out = run(table, padded(trie), num_beams=num_beams, options=WAYS[way])
+  check(out, table, reference_beam.legal_in(sequences), num_beams)
+
+
+@pytest.mark.parametrize('way', ['list', 'probe'])
+@pytest.mark.parametrize('normalize', ['legal', 'none'])
+@FAST
+@hypothesis.given(sequences=sequences_of, seed=st.integers(0, 1000))
+def test_normalize(way, normalize, sequences, seed):
+  trie, table = Trie.from_sequences(sequences, V), random_table(seed)
+  options = (*WAYS[way], ('normalize', normalize))
+  out = run(table, padded(trie), num_beams=4, options=options)
+  check(
+    out,
+    table,
+    reference_beam.legal_in(sequences),
+    4,
+    normalize=normalize,
+    exact=normalize == 'none',
+  )
+
+
+@pytest.mark.parametrize('way', ['list', 'probe'])
+@FAST
+@hypothesis.given(sequences=sequences_of, seed=st.integers(0, 1000))
+def test_ties_go_to_the_earlier_beam_then_the_lower_token(way, sequences, seed):
+  rng = np.random.default_rng(seed)
+  table = rng.integers(-1, 1, size=(ROWS, V)).astype(np.float32)
+  table[table == 0] *= -1  # -0.0 equals 0.0.
+  options = (*WAYS[way], ('normalize', 'none'))
+  trie = padded(Trie.from_sequences(sequences, V))
+  out = run(table, trie, num_beams=4, options=options)
+  legal = reference_beam.legal_in(sequences)
+  check(out, table, legal, 4, normalize='none', exact=True)
+
+
+@pytest.mark.parametrize('num_beams', [1, 12])
+def test_unconstrained(num_beams):
+  table = random_table(1)
+  for constraint in (None, unconstrained(V)):
+    out = run(table, constraint, num_beams=num_beams, max_length=3)
+    check(out, table, lambda _: set(range(V)), num_beams, 3, open_ended=True)
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_enough_beams_are_exhaustive(way):
+  rng = np.random.default_rng(4)
+  # Prefixes of one another, among them the empty one, and a duplicate.
+  sequences = [[], [2], [2, 3], [2, 3, 4], [2, 3]] + [
+    rng.integers(2, V, size=rng.integers(1, 4)).tolist() for _ in range(15)
+  ]
+  table = random_table(5)
+  trie = padded(Trie.from_sequences(sequences, V))
+  out = run(table, trie, num_beams=70, options=WAYS[way])
+  for query in range(B):
+    expected = reference_beam.enumerate_all(
+      logits_of(table, query),
+      reference_beam.legal_in(sequences),
+      vocab_size=V,
+      max_length=4,
+    )
+    found = answers_of(out, query)
+    assert [tokens for tokens, _ in found] == [tokens for tokens, _ in expected]
+    np.testing.assert_allclose(
+      [score for _, score in found],
+      [score for _, score in expected],
+      rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_mass_on_illegal_tokens(way):
+  sequences = [[2], [2, 3], [4, 4, 4], [5, 2]]
+  table = random_table(2)
+  table[:, [0, 6, 7, 8]] += 60.0  # In no identifier.
+  trie = padded(Trie.from_sequences(sequences, V))
+  out = run(table, trie, num_beams=30, options=WAYS[way])
+  check(out, table, reference_beam.legal_in(sequences), 30)
+  assert (np.asarray(out.legal).sum(axis=1) == 4).all()
+
+
+@pytest.mark.parametrize('bad', [np.nan, -np.inf, np.inf])
+@pytest.mark.parametrize('normalize', ['vocabulary', 'legal', 'none'])
+def test_bad_logits_give_no_illegal_answer(bad, normalize):
+  sequences = [[2], [2, 3], [4, 4, 4], [5, 2]]
+  table = np.full((ROWS, V), bad, np.float32)
+  options = (*WAYS['mixed'], ('normalize', normalize))
+  trie = padded(Trie.from_sequences(sequences, V))
+  out = run(table, trie, num_beams=30, options=options)
+  for query in range(B):
+    found = {tokens for tokens, _ in answers_of(out, query)}
+    assert found == {(2, 1), (2, 3, 1), (4, 4, 4, 1), (5, 2, 1)}
+
+
+def test_forbidden_by_the_model_but_legal_comes_last():
+  table = random_table(3)
+  table[:, 2] = -np.inf
+  trie = padded(Trie.from_sequences([[2], [3]], V))
+  out = run(table, trie, num_beams=3)
+  for query in range(B):
+    (best, score), (last, last_score) = answers_of(out, query)
+    assert (best, last) == ((3, 1), (2, 1))
+    assert np.isfinite(score)
+    assert last_score == -np.inf
+
+
+def test_single_child_costs_only_in_the_full_vocabulary():
+  table = random_table(6)
+  trie = padded(Trie.from_sequences([[2, 3, 4]], V))
+  whole = run(table, trie, num_beams=2)
+  assert (np.asarray(whole.scores[:, 0]) < 0).all()
+  options = (('normalize', 'legal'),)
+  assert (
+    run(table, trie, num_beams=2, options=options).scores[:, 0] == 0
+  ).all()
+
+
+@pytest.mark.parametrize('max_length', [1, 2])
+def test_answers_that_do_not_fit_are_dropped(max_length):
+  sequences = [[], [2], [3], [2, 3]]
+  table = random_table(7)
+  trie = padded(Trie.from_sequences(sequences, V))
+  out = run(table, trie, num_beams=3, max_length=max_length)
+  check(out, table, reference_beam.legal_in(sequences), 3, max_length)
+  assert out.tokens.shape == (B, 3, max_length)
+
+
+def test_empty_batch_runs_no_model():
+  out = beam_search(
+    None,
+    {},
+    batch_size=0,
+    num_beams=2,
+    max_length=3,
+    constraint=Trie.from_sequences([[2]], V),
+  )
+  assert out.tokens.shape == (0, 2, 3)
+  assert out.scores.shape == out.lengths.shape == out.legal.shape == (0, 2)
+
+
+def test_stops_when_nothing_can_improve():
+  steps = []
+
+  def step(token_N, cache):
+    jax.debug.callback(lambda: steps.append(1))
+    return jnp.zeros((len(token_N), V)), cache
+
+  out = beam_search(
+    step,
+    {},
+    batch_size=1,
+    num_beams=2,
+    max_length=50,
+    constraint=Trie.from_sequences([[2], [3], [4, 5, 6, 7, 8, 2, 3]], V),
+  )
+  jax.effects_barrier()
+  assert out.tokens[0, :, 0].tolist() == [2, 3]
+  assert len(steps) == 2
+
+
+def test_without_jit_the_answer_is_the_same():
+  table = jnp.asarray(random_table(8))
+  trie = padded(Trie.from_sequences([[2, 3], [4], [5, 6, 7]], V))
+  trie = jax.tree.map(np.asarray, trie)
+  plain, jitted = (f(table, trie, num_beams=2) for f in (run.__wrapped__, run))
+  for a, b in zip(plain, jitted, strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_one_trace_for_batches_and_tries_of_one_shape():
+  traces = []
+
+  @jax.jit
+  def search(table, trie, row_N):
+    def step(token_N, cache):
+      traces.append(1)
+      return model_step(table, token_N, cache)
+
+    cache = {'row': row_N, 'step': jnp.zeros((), jnp.int32)}
+    return beam_search(
+      step, cache, batch_size=2, num_beams=3, max_length=3, constraint=trie
+    )
+
+  outputs = [
+    search(random_table(seed), Trie.from_sequences([ids], V), jnp.full(6, seed))
+    for seed, ids in enumerate([[2, 3], [4, 5], [2, 7]])
+  ]
+  assert len(traces) == 1
+  best = [tuple(out.tokens[0, 0].tolist()) for out in outputs]
+  assert best == [(2, 3, 1), (4, 5, 1), (2, 7, 1)]
+
+
+def test_arrays_are_arguments_and_no_host_is_called():
+  rng = np.random.default_rng(0)
+  small, large = (
+    Trie.from_sequences(rng.integers(2, V, size=(count, 4)).tolist(), V)
+    for count in (10, 2000)
+  )
+  texts = [
+    jax.jit(functools.partial(run.__wrapped__, num_beams=3))
+    .lower(random_table(9), trie)
+    .as_text()
+    for trie in (small, large)
+  ]
+  # Captured, the larger trie would add some 8 bytes an edge.
+  assert abs(len(texts[0]) - len(texts[1])) < 2000
+  assert 'callback' not in texts[0]
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'num_beams': 0}, r'Expected num_beams of at least 1 but got 0; '),
+    ({'max_length': 0}, r'Expected max_length of at least 1 but got 0; '),
+    ({'batch_size': -1}, r'Expected batch_size of at least 0 but got -1; '),
+    ({'normalize': 'all'}, r"one of vocabulary, legal, none but got 'all'; "),
+    ({'eos_id': 2}, r'Expected eos_id=1, .* but got eos_id=2; pass the same'),
+    ({'constraint': [[2]]}, r'Expected constraint=None, .* but got list; '),
+    (
+      {'constraint': Trie.from_sequences([[V]], V + 1)},
+      r'Expected logits of at least 10 tokens.* but got 9; ',
+    ),
+    (
+      {'cache': {'row': jnp.zeros(B, jnp.int32)}},
+      r"Expected 6 rows .* in cache\['row'\] but got shape \(3,\); ",
+    ),
+  ],
+)
+def test_errors_name_what_came(changes, message):
+  arguments = {
+    'cache': {
+      'row': jnp.zeros(2 * B, jnp.int32),
+      'step': jnp.zeros((), jnp.int32),
+    },
+    'batch_size': B,
+    'num_beams': 2,
+    'max_length': 3,
+    'constraint': Trie.from_sequences([[2]], V),
+  } | changes
+  step = functools.partial(model_step, jnp.asarray(random_table(0)))
+  with pytest.raises(ValueError, match=message):
+    beam_search(step, arguments.pop('cache'), **arguments)
+
+
+def test_logits_of_the_wrong_shape_are_refused():
+  def step(token_N, cache):
+    return jnp.zeros((1, len(token_N), V)), cache
+
+  with pytest.raises(ValueError, match=r'shape \(2, V\) .* got \(1, 2, 9\); '):
+    beam_search(step, {}, batch_size=1, num_beams=2, max_length=2)

@@ -1,0 +1,161 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The trie as a structure, against a dictionary of prefixes."""
+
+import hypothesis
+import jax
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from genret import array_folder
+from genret.constraints.trie import Trie
+from genret.docids.table import DocidTable
+
+EOS = 1
+
+
+def children_of(sequences):
+  """Prefix -> its next tokens, eos among them."""
+  children = {(): set()}
+  for sequence in sequences:
+    tokens = (*sequence, EOS)
+    for depth, token in enumerate(tokens):
+      children.setdefault(tokens[:depth], set()).add(token)
+      children.setdefault(tokens[: depth + 1], set())
+  return children
+
+
+def walk(trie):
+  """The same read from the arrays, checking that each state is met once."""
+  token, first = np.asarray(trie.token_E), np.asarray(trie.first_edge_S1)
+  children, seen, stack = {}, [], [((), 0)]
+  while stack:
+    prefix, state = stack.pop()
+    seen.append(state)
+    edges = range(first[state], first[state + 1])
+    tokens = [int(token[edge]) for edge in edges]
+    assert tokens == sorted(set(tokens))
+    assert len(tokens) <= trie.max_children
+    children[prefix] = set(tokens)
+    stack += [((*prefix, int(token[edge])), edge + 1) for edge in edges]
+  assert sorted(seen) == list(range(len(first) - 1))
+  return children
+
+
+@hypothesis.settings(max_examples=100)
+@hypothesis.given(
+  st.lists(st.lists(st.sampled_from([0, 2, 3, 99]), max_size=4), max_size=40)
+)
+def test_holds_exactly_the_prefixes(sequences):
+  trie = Trie.from_sequences(sequences, 100)
+  assert walk(trie) == children_of(sequences)
+  assert trie.num_identifiers == len(set(map(tuple, sequences)))
+
+
+def test_states_are_numbered_level_by_level():
+  trie = Trie.from_sequences([[5, 2], [3], [5], [5, 2]], 6)
+  #       root   3    5      3,1  5,1 5,2  5,2,1
+  assert np.asarray(trie.token_E).tolist() == [3, 5, 1, 1, 2, 1]
+  first = np.asarray(trie.first_edge_S1).tolist()
+  assert first == [0, 2, 3, 5, 5, 5, 6, 6]
+
+
+def test_large_vocabulary_and_size():
+  rng = np.random.default_rng(0)
+  rows = rng.integers(2, 2**31 - 1, size=(20000, 3))
+  trie = Trie.from_sequences(rows.tolist(), 2**31 - 1)
+  edges = trie.token_E.shape[0]
+  assert trie.num_identifiers == 20000
+  assert trie.nbytes == 8 * edges + 8
+  assert trie.max_children == 32768
+  low = np.sort(np.unique(rows[:, 0]))
+  np.testing.assert_array_equal(trie.token_E[: len(low)], low)
+
+
+def test_from_table_is_from_its_sequences():
+  table = DocidTable(
+    ['a', 'b', 'c'],
+    np.array([[2, 3], [2, 0], [0, 0]]),
+    np.array([2, 1, 1]),
+    vocab_size=5,
+    eos_id=4,
+  )
+  trie = Trie.from_table(table)
+  same = Trie.from_sequences([[2, 3], [2], [0]], 5, eos_id=4)
+  np.testing.assert_array_equal(trie.token_E, same.token_E)
+  np.testing.assert_array_equal(trie.first_edge_S1, same.first_edge_S1)
+  assert (trie.eos_id, trie.vocab_size) == (4, 5)
+  assert trie.table_hash == table.hash
+
+
+def test_is_a_pytree_of_two_arrays():
+  trie = Trie.from_sequences([[2, 3]], 5)
+  leaves, structure = jax.tree.flatten(trie)
+  assert len(leaves) == 2
+  assert jax.tree.unflatten(structure, leaves).vocab_size == 5
+  # The table it came from is no reason to compile again.
+  table = DocidTable(['a'], np.array([[2, 3]]), np.array([2]), vocab_size=5)
+  assert jax.tree.structure(Trie.from_table(table)) == structure
+
+
+@pytest.mark.parametrize('sequences', [[], [[]], [[2, 3], [2], [4, 4, 4]]])
+def test_round_trip(tmp_path, sequences):
+  trie = Trie.from_sequences(sequences, 5)
+  trie.save(tmp_path / 't')
+  loaded = Trie.load(tmp_path / 't')
+  assert jax.tree.structure(loaded) == jax.tree.structure(trie)
+  np.testing.assert_array_equal(loaded.token_E, trie.token_E)
+  np.testing.assert_array_equal(loaded.first_edge_S1, trie.first_edge_S1)
+
+
+def test_another_table_is_refused(tmp_path):
+  tables = [
+    DocidTable(['a'], np.array([[token]]), np.array([1]), vocab_size=5)
+    for token in (2, 3)
+  ]
+  Trie.from_table(tables[0]).save(tmp_path / 't')
+  assert Trie.load(tmp_path / 't', tables[0]).table_hash == tables[0].hash
+  with pytest.raises(
+    ValueError, match=f'table {tables[1].hash[:12]} .* {tables[0].hash[:12]}; b'
+  ):
+    Trie.load(tmp_path / 't', tables[1])
+  Trie.from_sequences([[2]], 5).save(tmp_path / 'u')
+  with pytest.raises(ValueError, match=r'/u was built from no table; build'):
+    Trie.load(tmp_path / 'u', tables[0])
+
+
+@pytest.mark.parametrize(
+  ('name', 'index', 'value'),
+  [
+    ('token', 0, 5),
+    ('token', 0, -1),
+    ('first_edge', 1, 9),
+    ('first_edge', 0, 1),
+    ('first_edge', -1, 3),
+  ],
+)
+def test_contradictions_are_refused(tmp_path, name, index, value):
+  Trie.from_sequences([[2], [3]], 5).save(tmp_path / 't')
+  arrays, meta = array_folder.load(tmp_path / 't', kind='trie', version=1)
+  arrays = {key: np.array(array) for key, array in arrays.items()}
+  arrays[name][index] = value
+  array_folder.save(
+    tmp_path / 't', kind='trie', version=1, arrays=arrays, meta=meta
+  )
+  with pytest.raises(ValueError, match=r'/t but they contradict each other; b'):
+    Trie.load(tmp_path / 't')
+
+
+@pytest.mark.parametrize(
+  ('sequences', 'vocab_size', 'message'),
+  [
+    ([[2], [], [3, 1]], 5, r'other than eos_id=1 but sequence 2 has 1; leave'),
+    ([[2, 5]], 5, r'from 0 to 4 other .* but sequence 0 has 5; '),
+    ([[], [-1]], 5, r'sequence 1 has -1; '),
+    ([[2]], 1, r'eos_id=1 and vocab_size=1; correct one of them'),
+  ],
+)
+def test_bad_sequences_are_refused(sequences, vocab_size, message):
+  with pytest.raises(ValueError, match=message):
+    Trie.from_sequences(sequences, vocab_size)
