@@ -198,8 +198,8 @@ def _read_array(
       'is damaged or truncated; build the folder again.'
     )
   # An empty file cannot be mapped.
-  mmap_mode = 'r' if mmap and 0 not in entry['shape'] else None
-  array = np.load(file, mmap_mode=mmap_mode, allow_pickle=False)
+  mapped = mmap and 0 not in entry['shape']
+  array = np.load(file, mmap_mode='r' if mapped else None, allow_pickle=False)
   if list(array.shape) != entry['shape'] or array.dtype.str != entry['dtype']:
     raise ValueError(
       f'Expected {entry["dtype"]}{entry["shape"]} in {file} but found '

@@ -21,7 +21,7 @@ import numpy as np
 from jax import lax
 
 from genret import array_folder
-from genret.constraints import protocol
+from genret.constraints import protocol, trie_build
 from genret.docids.table import DocidTable
 
 KIND = 'trie'
@@ -61,13 +61,10 @@ class Trie:
   @classmethod
   def from_table(cls, table: DocidTable) -> Trie:
     """The trie of a table's identifiers, each ended with eos."""
-    return _build(
-      table.token_rows_DxL,
-      table.lengths_D,
-      table.vocab_size,
-      table.eos_id,
-      table.hash,
+    arrays = trie_build.build(
+      table.token_rows_DxL, table.lengths_D, table.eos_id
     )
+    return _trie(*arrays, table.vocab_size, table.eos_id, table.hash)
 
   @classmethod
   def from_sequences(
@@ -84,10 +81,11 @@ class Trie:
       np.int64,
       lengths_D.sum(),
     )
-    _check_tokens(tokens, lengths_D, vocab_size, eos_id)
+    trie_build.check_tokens(tokens, lengths_D, vocab_size, eos_id)
     rows_DxL = np.zeros((len(sequences), max(lengths_D, default=0)), np.int32)
     rows_DxL[np.arange(rows_DxL.shape[1]) < lengths_D[:, None]] = tokens
-    return _build(rows_DxL, lengths_D, vocab_size, eos_id, '')
+    arrays = trie_build.build(rows_DxL, lengths_D, eos_id)
+    return _trie(*arrays, vocab_size, eos_id)
 
   @property
   def num_identifiers(self) -> int:
@@ -163,86 +161,22 @@ class Trie:
     )
 
 
-def _build(
-  rows_DxL: np.ndarray,
-  lengths_D: np.ndarray,
+def _trie(
+  token_E: np.ndarray,
+  first_edge_S1: np.ndarray,
   vocab_size: int,
   eos_id: int,
-  table_hash: str,
+  table_hash: str = '',
 ) -> Trie:
-  """Sorts the rows; a row adds a state wherever it leaves the row before."""
-  rows_DxW, lengths_D = _sorted_with_eos(rows_DxL, lengths_D, eos_id)
-  shared_D = _shared_with_previous(rows_DxW)
-  token_levels, parent_levels = [], []
-  state_D = np.zeros(len(rows_DxW), np.int64)  # The state each row is in.
-  states = 1
-  for level in range(rows_DxW.shape[1]):
-    new_D = (shared_D <= level) & (level < lengths_D)
-    token_levels.append(rows_DxW[new_D, level])
-    parent_levels.append(state_D[new_D])
-    state_D = states - 1 + np.cumsum(new_D)
-    states += len(token_levels[-1])
-  if states >= np.iinfo(np.int32).max:
-    raise ValueError(
-      f'Expected a trie of fewer than 2^31 states but got {states}; split the '
-      'identifiers over several tries.'
-    )
-  parent_E = np.concatenate([np.zeros(0, np.int64), *parent_levels])
-  count_S = np.bincount(parent_E, minlength=states)
-  first_edge_S1 = np.zeros(states + 1, np.int32)
-  first_edge_S1[1:] = np.cumsum(count_S)
-  # JAX cannot index an empty array.
-  token_E = np.concatenate(token_levels) if states > 1 else np.zeros(1)
+  most = int(np.diff(first_edge_S1).max())
   return Trie(
-    jnp.asarray(token_E, jnp.int32),
+    jnp.asarray(token_E),
     jnp.asarray(first_edge_S1),
     int(vocab_size),
     int(eos_id),
-    max_children=1 << max(int(count_S.max()) - 1, 0).bit_length(),
+    max_children=1 << max(most - 1, 0).bit_length(),
     table_hash=table_hash,
   )
-
-
-def _sorted_with_eos(
-  rows_DxL: np.ndarray, lengths_D: np.ndarray, eos_id: int
-) -> tuple[np.ndarray, np.ndarray]:
-  """Rows with eos at their end, padded with -1, in ascending order."""
-  count, width = rows_DxL.shape
-  rows_DxW = np.full((count, width + 1), -1, np.int32)
-  inside = np.arange(width) < lengths_D[:, None]
-  rows_DxW[:, :width][inside] = rows_DxL[inside]
-  rows_DxW[np.arange(count), lengths_D] = eos_id
-  order_D = np.lexsort(rows_DxW.T[::-1])
-  return rows_DxW[order_D], lengths_D[order_D] + 1
-
-
-def _shared_with_previous(rows_DxW: np.ndarray) -> np.ndarray:
-  """How many leading tokens each row shares with the row before it."""
-  shared_D = np.zeros(len(rows_DxW), np.int64)
-  differs = rows_DxW[1:] != rows_DxW[:-1]
-  shared_D[1:] = np.where(
-    differs.any(axis=1), differs.argmax(axis=1), rows_DxW.shape[1]
-  )
-  return shared_D
-
-
-def _check_tokens(
-  tokens: np.ndarray, lengths_D: np.ndarray, vocab_size: int, eos_id: int
-) -> None:
-  if not 0 <= eos_id < vocab_size:
-    raise ValueError(
-      f'Expected eos_id from 0 to vocab_size - 1 but got eos_id={eos_id} and '
-      f'vocab_size={vocab_size}; correct one of them.'
-    )
-  bad = (tokens < 0) | (tokens >= vocab_size) | (tokens == eos_id)
-  if bad.any():
-    first = int(np.argmax(bad))
-    index = int(np.searchsorted(np.cumsum(lengths_D), first, side='right'))
-    raise ValueError(
-      f'Expected tokens from 0 to {vocab_size - 1} other than eos_id={eos_id} '
-      f'but sequence {index} has {tokens[first]}; leave eos out (it is added) '
-      'or correct vocab_size.'
-    )
 
 
 def _check_arrays(
@@ -312,7 +246,9 @@ def _probe(
   low_NxT = jnp.broadcast_to(first_N[:, None], token_NxT.shape)
   size_NxT = jnp.broadcast_to((last_N - first_N)[:, None], token_NxT.shape)
 
-  def halve(_: int, range_NxT: tuple[jax.Array, jax.Array]):
+  def halve(
+    _: jax.Array, range_NxT: tuple[jax.Array, jax.Array]
+  ) -> tuple[jax.Array, jax.Array]:
     low_NxT, size_NxT = range_NxT
     half_NxT = size_NxT // 2
     # Gathers clamp: the edge after the last one is read but never used.

@@ -1,12 +1,6 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Constrained beam search inside jit, exact and deterministic.
-
-Nothing of size beams by vocabulary is ever built from the constraint. Where its
-states have few children, the search lists them and looks their logits up; where
-they have many, it probes the best tokens of the whole vocabulary and lists only
-for the beams that found too few legal ones. All ways give the same beams.
-"""
+"""Constrained beam search inside jit, exact and deterministic."""
 
 from __future__ import annotations
 
@@ -19,13 +13,14 @@ import jax.numpy as jnp
 from jax import lax
 
 from genret.constraints import protocol
-
-NORMALIZE = ('vocabulary', 'legal', 'none')
-
-# The search orders by keys: scores, with these bounds in place of infinite ones
-# so that -inf can say "not allowed", whatever the model's logits are.
-_LOWEST = float(jnp.finfo(jnp.float32).min)
-_HIGHEST = float(jnp.finfo(jnp.float32).max)
+from genret.decoding.candidates import best_continuations, probe_eos
+from genret.decoding.scores import (
+  NORMALIZE,
+  Scorer,
+  score_of_key,
+  scorer_of,
+  top_k,
+)
 
 
 class SupportsConstraint(Protocol):
@@ -74,34 +69,6 @@ class _Search(NamedTuple):
   pool: _Pool
 
 
-class _Scorer(NamedTuple):
-  """Turns logits into keys: ((logit - shift) - logsum) + score."""
-
-  logits_NxV: jax.Array
-  shift_N: jax.Array
-  logsum_N: jax.Array
-  score_N: jax.Array
-  alive_N: jax.Array
-
-  def key(self, logit_NxC: jax.Array, legal_NxC: jax.Array) -> jax.Array:
-    log_prob_NxC = (logit_NxC - self.shift_N[:, None]) - self.logsum_N[:, None]
-    return _key(
-      self.score_N[:, None] + log_prob_NxC, legal_NxC & self.alive_N[:, None]
-    )
-
-  def key_of(self, token_NxC: jax.Array, legal_NxC: jax.Array) -> jax.Array:
-    logit_NxC = jnp.take_along_axis(self.logits_NxV, token_NxC, axis=1)
-    return self.key(logit_NxC, legal_NxC)
-
-
-class _Candidates(NamedTuple):
-  """Continuations; of equal keys, those of a row stand in order of token."""
-
-  key_NxC: jax.Array
-  token_NxC: jax.Array
-  state_NxC: protocol.State
-
-
 def beam_search(
   tokens_to_logits: Callable[[jax.Array, Any], tuple[jax.Array, Any]],
   cache: Any,
@@ -145,8 +112,8 @@ def beam_search(
       (GENRE, SEAL), 'legal' over the legal tokens only, eos among them, and
       'none' sums raw logits (RIPOR). NaN counts as -inf.
     num_probes: tokens probed for each beam. Speed only.
-    list_limit: list the children of states that have no more than this instead
-      of probing. Speed only.
+    list_limit: list children, instead of probing, where no beam has more than
+      this. Speed only.
 
   Returns:
     See `BeamSearchOutput`.
@@ -174,16 +141,18 @@ def beam_search(
     logits_NxV, cache = tokens_to_logits(search.token_N, search.cache)
     vocab_size = _check_logits(logits_NxV, count, automaton, eos_id)
     live = automaton or protocol.unconstrained(vocab_size)
-    scorer = _scorer(search, logits_NxV, live, normalize)
+    scorer = scorer_of(
+      logits_NxV, search.key_BxK.reshape(-1), live, search.state_N, normalize
+    )
     pool = _finish(search, scorer, live, eos_id)
-    key_BxK, parent_N, token_N, state_N = _continue(
+    key_BxK, parent_N, token_N, state_N = best_continuations(
       scorer,
       live,
       search.state_N,
       eos_id,
       num_beams,
       num_probes or max(2 * num_beams, 64),
-      vocab_size // 4 if list_limit is None else list_limit,
+      max(vocab_size // 2, 2048) if list_limit is None else list_limit,
     )
     tokens_NxL = search.tokens_BxKxL.reshape(count, max_length)
     tokens_NxL = tokens_NxL[parent_N].at[:, search.step].set(token_N)
@@ -222,180 +191,14 @@ def beam_search(
   return _output(pool)
 
 
-def _continue(
-  scorer: _Scorer,
-  automaton: protocol.Constraint,
-  state_N: protocol.State,
-  eos_id: int,
-  num_beams: int,
-  num_probes: int,
-  list_limit: int,
-) -> tuple[jax.Array, jax.Array, jax.Array, protocol.State]:
-  """The K best legal continuations of each query: key, parent, token, state."""
-
-  def listing(width: int) -> Callable[[], tuple]:
-    return lambda: _best(
-      _list(scorer, automaton, state_N, eos_id, 0, width), num_beams
-    )
-
-  def probing() -> tuple:
-    return _best(
-      _probe(scorer, automaton, state_N, eos_id, num_beams, num_probes),
-      num_beams,
-    )
-
-  most = automaton.max_children
-  widths = [w for w in (32, 256, 2048, 16384) if w < min(most, list_limit)]
-  if 0 < most <= list_limit:
-    widths.append(most)
-  ways = [listing(width) for width in widths]
-  if most > list_limit or not ways:
-    ways.append(probing)
-  count_N = automaton.count(automaton.arrays, state_N)
-  most_now = jnp.max(jnp.where(scorer.alive_N, count_N, 0))
-  way = sum((most_now > width).astype(jnp.int32) for width in widths)
-  return lax.switch(way, ways) if len(ways) > 1 else ways[0]()
-
-
-def _list(
-  scorer: _Scorer,
-  automaton: protocol.Constraint,
-  state_N: protocol.State,
-  eos_id: int,
-  offset: jax.Array | int,
-  width: int,
-) -> _Candidates:
-  """A block of each beam's legal continuations but eos."""
-  token_NxW, state_NxW, legal_NxW = automaton.children(
-    automaton.arrays, state_N, offset, width
-  )
-  key_NxW = scorer.key_of(token_NxW, legal_NxW & (token_NxW != eos_id))
-  return _Candidates(key_NxW, token_NxW, state_NxW)
-
-
-def _probe(
-  scorer: _Scorer,
-  automaton: protocol.Constraint,
-  state_N: protocol.State,
-  eos_id: int,
-  num_beams: int,
-  num_probes: int,
-) -> _Candidates:
-  """Up to K of each beam's best legal continuations; enough to be exact.
-
-  Tests the best tokens of the vocabulary. A beam is settled if K of them are
-  legal, or all that it allows are among them, or the worst of them is beaten by
-  K continuations of its query; the children of other beams are listed.
-  """
-  vocab_size = scorer.logits_NxV.shape[1]
-  num_probes = min(max(num_probes, num_beams), vocab_size)
-  keep = min(num_beams, num_probes)
-  wanted_V = jnp.arange(vocab_size) != eos_id
-  key_NxV = scorer.key(scorer.logits_NxV, wanted_V[None])
-  key_NxT, token_NxT = _top_k(key_NxV, num_probes)
-  legal_NxT, state_NxT = automaton.probe(automaton.arrays, state_N, token_NxT)
-  legal_NxT &= token_NxT != eos_id
-  legal_key_NxT = jnp.where(legal_NxT, key_NxT, -jnp.inf)
-  probed = _top(_Candidates(legal_key_NxT, token_NxT, state_NxT), keep)
-
-  found_N = legal_NxT.sum(axis=1, dtype=jnp.int32)
-  eos_legal_N, _ = _probe_eos(automaton, state_N, eos_id)
-  count_N = automaton.count(automaton.arrays, state_N)
-  key_BxC = probed.key_NxC.reshape(-1, num_beams * keep)
-  kth_B = _top_k(key_BxC, num_beams)[0][:, -1]
-  open_N = (
-    scorer.alive_N
-    & (found_N < num_beams)
-    & (found_N < count_N - eos_legal_N.astype(jnp.int32))
-    & (key_NxT[:, -1] >= jnp.repeat(kth_B, num_beams))
-  )
-  if num_probes == vocab_size:
-    return probed
-  return _list_open(scorer, automaton, state_N, eos_id, open_N, count_N, probed)
-
-
-def _list_open(
-  scorer: _Scorer,
-  automaton: protocol.Constraint,
-  state_N: protocol.State,
-  eos_id: int,
-  open_N: jax.Array,
-  count_N: jax.Array,
-  probed: _Candidates,
-) -> _Candidates:
-  """Lists all children of the open beams, block by block."""
-  keep = probed.key_NxC.shape[1]
-  width = min(automaton.max_children, 1024)
-  limit = jnp.max(jnp.where(open_N, count_N, 0))
-
-  def more(carry: tuple[jax.Array, _Candidates]) -> jax.Array:
-    return carry[0] < limit
-
-  def block(
-    carry: tuple[jax.Array, _Candidates],
-  ) -> tuple[jax.Array, _Candidates]:
-    offset, best = carry
-    listed = _list(scorer, automaton, state_N, eos_id, offset, width)
-    # Later blocks hold greater tokens, so ties stay in order of token.
-    both = jax.tree.map(
-      lambda a, b: jnp.concatenate([a, b.astype(a.dtype)], axis=1), best, listed
-    )
-    return offset + width, _top(both, keep)
-
-  nothing = probed._replace(key_NxC=jnp.full_like(probed.key_NxC, -jnp.inf))
-  offset = jnp.zeros((), jnp.int32)
-  _, listed = lax.while_loop(more, block, (offset, nothing))
-  return jax.tree.map(
-    lambda a, b: jnp.where(open_N.reshape(-1, *[1] * (a.ndim - 1)), a, b),
-    listed,
-    probed,
-  )
-
-
-def _top(candidates: _Candidates, keep: int) -> _Candidates:
-  """The best of each row; equal keys keep their order."""
-  key_NxR, index_NxR = _top_k(candidates.key_NxC, keep)
-  row_Nx1 = jnp.arange(len(key_NxR))[:, None]
-
-  def take(leaf: jax.Array) -> jax.Array:
-    return leaf[row_Nx1, index_NxR]
-
-  return _Candidates(
-    key_NxR,
-    take(candidates.token_NxC),
-    jax.tree.map(take, candidates.state_NxC),
-  )
-
-
-def _best(
-  candidates: _Candidates, num_beams: int
-) -> tuple[jax.Array, jax.Array, jax.Array, protocol.State]:
-  """The best K of each query's candidates: key, parent, token, state."""
-  width = candidates.key_NxC.shape[1]
-  key_BxK, index_BxK = _top_k(
-    candidates.key_NxC.reshape(-1, num_beams * width), num_beams
-  )
-  first_B = jnp.arange(len(index_BxK), dtype=jnp.int32) * num_beams
-  parent_N = (first_B[:, None] + index_BxK // width).reshape(-1)
-  column_N = (index_BxK % width).reshape(-1)
-
-  def take(leaf: jax.Array) -> jax.Array:
-    return leaf[parent_N, column_N]
-
-  token_N = take(candidates.token_NxC)
-  dead_N = (key_BxK == -jnp.inf).reshape(-1)
-  token_N = jnp.where(dead_N, 0, token_N).astype(jnp.int32)
-  return key_BxK, parent_N, token_N, jax.tree.map(take, candidates.state_NxC)
-
-
 def _finish(
   search: _Search,
-  scorer: _Scorer,
+  scorer: Scorer,
   automaton: protocol.Constraint,
   eos_id: int,
 ) -> _Pool:
   """Moves every legal eos continuation to the pool."""
-  legal_N, eos_Nx1 = _probe_eos(automaton, search.state_N, eos_id)
+  legal_N, eos_Nx1 = probe_eos(automaton, search.state_N, eos_id)
   key_N = scorer.key_of(eos_Nx1, legal_N[:, None])[:, 0]
   return _merge(
     search.pool,
@@ -403,15 +206,6 @@ def _finish(
     key_N.reshape(search.key_BxK.shape),
     search.step + 1,
   )
-
-
-def _probe_eos(
-  automaton: protocol.Constraint, state_N: protocol.State, eos_id: int
-) -> tuple[jax.Array, jax.Array]:
-  count = len(jax.tree.leaves(state_N)[0])
-  eos_Nx1 = jnp.full((count, 1), eos_id, jnp.int32)
-  legal_Nx1, _ = automaton.probe(automaton.arrays, state_N, eos_Nx1)
-  return legal_Nx1[:, 0], eos_Nx1
 
 
 def _merge(
@@ -425,86 +219,12 @@ def _merge(
   tokens = jnp.concatenate([pool.tokens_BxKxL, tokens_BxKxL], axis=1)
   new_lengths = jnp.full_like(pool.lengths_BxK, length)
   lengths = jnp.concatenate([pool.lengths_BxK, new_lengths], axis=1)
-  best_BxK, index_BxK = _top_k(keys, key_BxK.shape[1])
+  best_BxK, index_BxK = top_k(keys, key_BxK.shape[1])
   return _Pool(
     jnp.take_along_axis(tokens, index_BxK[..., None], axis=1),
     best_BxK,
     jnp.take_along_axis(lengths, index_BxK, axis=1),
   )
-
-
-def _scorer(
-  search: _Search,
-  logits_NxV: jax.Array,
-  automaton: protocol.Constraint,
-  normalize: str,
-) -> _Scorer:
-  logits_NxV = logits_NxV.astype(jnp.float32)
-  key_N = search.key_BxK.reshape(-1)
-  alive_N = key_N > -jnp.inf
-  if normalize == 'vocabulary':
-    shift_N = logits_NxV.max(axis=1)
-    logsum_N = jnp.log(jnp.exp(logits_NxV - shift_N[:, None]).sum(axis=1))
-  elif normalize == 'legal':
-    shift_N, logsum_N = _legal_logsum(
-      automaton, search.state_N, alive_N, logits_NxV
-    )
-  else:
-    shift_N = logsum_N = jnp.zeros_like(key_N)
-  return _Scorer(logits_NxV, shift_N, logsum_N, _score(key_N), alive_N)
-
-
-def _legal_logsum(
-  automaton: protocol.Constraint,
-  state_N: protocol.State,
-  alive_N: jax.Array,
-  logits_NxV: jax.Array,
-) -> tuple[jax.Array, jax.Array]:
-  """Greatest legal logit and log of the sum of exp(logit - greatest)."""
-  width = max(min(automaton.max_children, 1024), 1)
-  count_N = automaton.count(automaton.arrays, state_N)
-  limit = jnp.max(jnp.where(alive_N, count_N, 0))
-
-  def block(carry: tuple[jax.Array, jax.Array, jax.Array]):
-    offset, top_N, sum_N = carry
-    token_NxW, _, legal_NxW = automaton.children(
-      automaton.arrays, state_N, offset, width
-    )
-    logit_NxW = jnp.take_along_axis(logits_NxV, token_NxW, axis=1)
-    logit_NxW = jnp.where(legal_NxW, _key(logit_NxW, True), -jnp.inf)
-    new_N = jnp.maximum(top_N, logit_NxW.max(axis=1))
-    sum_N = sum_N * jnp.exp(top_N - new_N)
-    return (
-      offset + width,
-      new_N,
-      sum_N + jnp.exp(logit_NxW - new_N[:, None]).sum(axis=1),
-    )
-
-  top_N = jnp.full(alive_N.shape, _LOWEST)
-  carry = (jnp.zeros((), jnp.int32), top_N, jnp.zeros_like(top_N))
-  _, top_N, sum_N = lax.while_loop(lambda c: c[0] < limit, block, carry)
-  return top_N, jnp.log(sum_N)
-
-
-def _top_k(key: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
-  """The k greatest of each row, of equals the first.
-
-  The barrier keeps XLA from merging a slice of the result into it, which on CPU
-  turns the selection into a sort that is 30 times as slow.
-  """
-  return lax.optimization_barrier(tuple(lax.top_k(key, k)))
-
-
-def _key(score: jax.Array, legal: jax.Array | bool) -> jax.Array:
-  """Scores as numbers that sort: no NaN, no -0, -inf only for illegal."""
-  score = jnp.where(jnp.isnan(score), _LOWEST, score)
-  score = jnp.clip(score, _LOWEST, _HIGHEST)
-  score = jnp.where(score == 0, 0.0, score)
-  return jnp.where(legal, score, -jnp.inf)
-
-
-def _score(key: jax.Array) -> jax.Array:
-  return jnp.where(key <= _LOWEST, -jnp.inf, key)
 
 
 def _reorder(cache: Any, parent_N: jax.Array, num_beams: int) -> Any:
@@ -526,7 +246,7 @@ def _output(pool: _Pool) -> BeamSearchOutput:
   legal_BxK = pool.key_BxK > -jnp.inf
   return BeamSearchOutput(
     tokens=jnp.where(legal_BxK[..., None], pool.tokens_BxKxL, 0),
-    scores=_score(pool.key_BxK),
+    scores=score_of_key(pool.key_BxK),
     lengths=jnp.where(legal_BxK, pool.lengths_BxK, 0),
     legal=legal_BxK,
   )

@@ -46,7 +46,7 @@ class DocidTable:
   eos_id: int = 1
   meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     set_field = functools.partial(object.__setattr__, self)
     set_field('doc_ids', tuple(self.doc_ids))
     set_field('token_rows_DxL', _int32('token_rows_DxL', self.token_rows_DxL))
@@ -308,8 +308,8 @@ def _check_tokens(table: DocidTable) -> None:
   inside = _inside(rows, lengths)
   outside = inside & ((rows < 0) | (rows >= table.vocab_size))
 
-  def refuse(bad_D: np.ndarray, expected: str, advice: str) -> None:
-    if bad_D.any():
+  def refuse(bad_D: Any, expected: str, advice: str) -> None:
+    if np.any(bad_D):
       index = int(np.argmax(bad_D))
       raise ValueError(
         f'Expected {expected} but document {table.doc_ids[index]!r} has length '
