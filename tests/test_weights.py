@@ -303,7 +303,9 @@ def test_extended_vocabulary_keeps_the_old_rows(folder):
     np.testing.assert_allclose(added.mean(0), old.mean(0), atol=0.1)
     np.testing.assert_allclose(added.std(0), old.std(0), rtol=0.2)
     assert len(np.unique(added, axis=0)) == 500
-  assert np.abs(new_E[V:] - new_L[V:]).max() > 0.1
+  # The two tables are drawn apart.
+  pair = np.corrcoef(new_E[V:].ravel(), new_L[V:].ravel())
+  assert abs(pair[0, 1]) < 0.5
   assert params['token_embedder']['embedding'].shape == (V, E)
 
   tokens = np.arange(2, 8, dtype=np.int32)[None]

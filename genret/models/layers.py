@@ -42,7 +42,7 @@ def identity_init(
 ) -> Array:
   """The identity matrix; where the sides differ, padded with 0 or cut."""
   del key
-  return jnp.eye(*shape, dtype=dtype)
+  return jnp.eye(shape[0], shape[1], dtype=dtype)
 
 
 def param(
@@ -211,12 +211,15 @@ class Attention(nn.Module):
   dropout_rate: float
   dtype: Any
   float32_logits: bool
-  start: str = 'random'  # or 'identity' (passes values on), or 'silent' (adds 0)
+  start: str = (
+    'random'  # or 'identity' (passes values on), or 'silent' (adds 0)
+  )
 
   def setup(self) -> None:
     width, axes = self.num_heads * self.head_dim, ('embed', 'joined_kv')
     init = functools.partial(_scaled, mode='fan_in', distribution='normal')
-    value = out = init(1.0)
+    value: Initializer = init(1.0)
+    out: Initializer = init(1.0)
     if self.start == 'identity':
       value = out = identity_init
     elif self.start == 'silent':

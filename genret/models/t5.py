@@ -80,28 +80,15 @@ class T5Config:
 def _attention(
   cfg: T5Config, name: str | None = None, *, near_identity: str = 'silent'
 ) -> Attention:
-  return Attention(
-    cfg.emb_dim,
-    cfg.num_heads,
-    cfg.head_dim,
-    cfg.dropout_rate,
-    cfg.dtype,
-    cfg.float32_attention_logits,
-    near_identity if cfg.near_identity else 'random',
-    name=name,
-  )
+  sizes = cfg.emb_dim, cfg.num_heads, cfg.head_dim
+  numerics = cfg.dropout_rate, cfg.dtype, cfg.float32_attention_logits
+  start = near_identity if cfg.near_identity else 'random'
+  return Attention(*sizes, *numerics, start, name=name)
 
 
 def _mlp(cfg: T5Config, name: str | None = None) -> MLP:
-  activations = tuple(cfg.mlp_activations)
-  return MLP(
-    cfg.mlp_dim,
-    activations,
-    cfg.dropout_rate,
-    cfg.dtype,
-    cfg.near_identity,
-    name=name,
-  )
+  sizes = cfg.mlp_dim, tuple(cfg.mlp_activations), cfg.dropout_rate
+  return MLP(*sizes, cfg.dtype, cfg.near_identity, name=name)
 
 
 def _position_bias(cfg: T5Config, bidirectional: bool) -> RelativePositionBias:
@@ -383,8 +370,7 @@ def start_decoding(
 
   Returns:
     tokens_to_logits: (token_N, cache) -> (logits_NxV, cache), N = B * K, beams
-      of a query side by side; every first token is 0. For up to `max_length`
-      calls in a row.
+      of a query side by side, first tokens 0; for up to `max_length` calls.
     cache: leaves have N rows, to be reordered with the beams, or no axes (the
       position, which all rows share).
   """
