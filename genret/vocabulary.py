@@ -45,7 +45,8 @@ def train_vocabulary(
     The trained model, loaded.
 
   Raises:
-    ValueError: if the texts hold no character, or `size` is below 16.
+    ValueError: if the texts hold no character, or `size` is below 16 or below
+      the number of characters.
   """
   if size < 16:
     raise ValueError(
@@ -58,25 +59,31 @@ def train_vocabulary(
       'Expected text to train a vocabulary on, got none; check the corpus.'
     )
   model = io.BytesIO()
-  sentencepiece.SentencePieceTrainer.train(
-    sentence_iterator=(s for part in ([first], sentences) for s in part),
-    model_writer=model,
-    vocab_size=size,
-    hard_vocab_limit=False,  # a small corpus yields fewer pieces, not an error
-    model_type='unigram',
-    normalization_rule_name='nmt_nfkc_cf' if lowercase else 'nmt_nfkc',
-    split_digits=True,
-    required_chars='0123456789',
-    character_coverage=0.9999,
-    byte_fallback=False,
-    max_sentence_length=100_000,
-    num_threads=1,
-    pad_id=PAD_ID,
-    eos_id=EOS_ID,
-    unk_id=UNK_ID,
-    bos_id=-1,
-    minloglevel=2,
-  )
+  try:
+    sentencepiece.SentencePieceTrainer.train(
+      sentence_iterator=(s for part in ([first], sentences) for s in part),
+      model_writer=model,
+      vocab_size=size,
+      hard_vocab_limit=False,  # a small corpus yields fewer pieces, not an error
+      model_type='unigram',
+      normalization_rule_name='nmt_nfkc_cf' if lowercase else 'nmt_nfkc',
+      split_digits=True,
+      required_chars='0123456789',
+      character_coverage=0.9999,
+      byte_fallback=False,
+      max_sentence_length=100_000,
+      num_threads=1,
+      pad_id=PAD_ID,
+      eos_id=EOS_ID,
+      unk_id=UNK_ID,
+      bos_id=-1,
+      minloglevel=2,
+    )
+  except RuntimeError as error:
+    raise ValueError(
+      f'Expected text to train {size} pieces on, SentencePiece refused it '
+      f'({error}); check the corpus, or ask for more pieces.'
+    ) from error
   return _write(path, model.getvalue())
 
 
