@@ -221,3 +221,41 @@ class LatentInit:
         'docids` with --dimensions equal to emb_dim.'
       )
     return jnp.asarray(values, dtype)
+
+
+def identifier_words(
+  table: DocidTable, token_lists: Sequence[Sequence[int]], idf_V: np.ndarray
+) -> sparse.csr_matrix:
+  """How much each word says about each identifier token.
+
+  Term frequencies times idf of the documents whose identifiers hold the token,
+  scaled to sum to 1: with the embeddings of a pretrained model on its right the
+  product is a start for the rows of the identifier tokens.
+
+  Args:
+    table: the identifiers, over V tokens.
+    token_lists: the documents as text tokens, in the table's order.
+    idf_V: inverse document frequencies, 0 off the text.
+
+  Returns:
+    float32 [V, V] sparse; the rows of tokens in no identifier are empty.
+  """
+  lengths_D = [len(tokens) for tokens in token_lists]
+  words = np.concatenate([np.asarray(t, np.int64) for t in token_lists])
+  documents = np.repeat(np.arange(len(lengths_D)), lengths_D)
+  size = table.vocab_size
+  weight_DxV = sparse.coo_matrix(
+    (idf_V[words], (documents, words)), shape=(len(table), size)
+  ).tocsr()
+  longest = table.token_rows_DxL.shape[1]
+  used_DxL = np.arange(longest) < table.lengths_D[:, None]
+  document, _ = np.nonzero(used_DxL)
+  token = table.token_rows_DxL[used_DxL]
+  holds_VxD = sparse.coo_matrix(
+    (np.ones(len(token), np.float32), (token, document)),
+    shape=(size, len(table)),
+  ).tocsr()
+  weight_VxV = (holds_VxD @ weight_DxV).tocsr()
+  sums_V = np.asarray(weight_VxV.sum(1)).ravel()
+  scale_V = 1 / np.where(sums_V > 0, sums_V, 1)
+  return (sparse.diags(scale_V) @ weight_VxV).astype(np.float32).tocsr()

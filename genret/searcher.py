@@ -194,7 +194,8 @@ class Searcher:
 
   def _text(self, doc_id: str) -> str:
     document = self._documents.get(doc_id)
-    return f'{document.title} | {document.text}' if document else ''
+    parts = (document.title, document.text) if document else ()
+    return ' | '.join(part for part in parts if part)
 
   def decode(
     self, queries: Sequence[str], num_beams: int, *, progress: bool = False

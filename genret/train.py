@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import seqio
+import tensorflow as tf
 from clu import metric_writers
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
@@ -281,6 +282,7 @@ def _batches(
   use_cached: bool,
 ) -> Iterator[Batch]:
   """Endless training batches in an order that the seed fixes."""
+  tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
   dataset = seqio.get_dataset(
     mixture_or_task_name,
     dict(task_feature_lengths),

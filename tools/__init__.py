@@ -61,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   if words[0] == '--version':
     print(f'genret {genret.__version__}')
     return 0
+  # TensorFlow, where a command loads it, greets at length otherwise.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   command, rest = words[0], words[1:]
   if command == 'bench':
     return _bench(rest)

@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
   add('--output', required=True, help='the folder to write')
   add('--vocabulary', help='a SentencePiece model; default: train one')
   add('--vocabulary-size', type=int, default=8000, help='pieces to train')
+  add('--text-tokens', type=int, help='rows of the model that text takes')
   add('--queries-split', help="count this split's queries as document text")
   add('--embeddings', help='.npy file of document vectors to cluster')
   add('--dimensions', type=int, default=256, help='of the latent vectors')
@@ -58,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
     scheme=arguments.scheme,
     vocabulary=arguments.vocabulary,
     vocabulary_size=arguments.vocabulary_size,
+    text_tokens=arguments.text_tokens,
     queries_split=arguments.queries_split,
     dimensions=arguments.dimensions,
     vectors=np.load(arguments.embeddings) if arguments.embeddings else None,
@@ -69,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
   rows = {
     'documents': f'{len(table):,}',
     'scheme': table.meta['scheme'],
-    'text pieces': f'{table.meta["text_pieces"]:,}',
+    'text tokens': f'{table.meta["text_tokens"]:,}',
     'vocabulary': f'{table.vocab_size:,}',
     'tokens per identifier': f'{lengths_D.min()} to {lengths_D.max()}, mean '
     f'{lengths_D.mean():.2f}',

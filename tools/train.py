@@ -13,6 +13,7 @@ command again to go on after an interruption.
 """
 
 import argparse
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,12 +43,17 @@ def parse_config(
   for path in ['', *search_paths, own]:
     gin.add_config_file_search_path(path)
   try:
+    # gin logs an error for each folder that lacks a file before it looks in
+    # the next one.
+    logging.disable(logging.ERROR)
     gin.parse_config_files_and_bindings(list(gin_files), list(bindings))
   except OSError as error:
     raise ValueError(
       f'Expected gin files in the current folder, in --gin_search_paths or '
       f'in {own}: {" ".join(str(error).split())}.'
     ) from error
+  finally:
+    logging.disable(logging.NOTSET)
 
 
 def run(model_dir: str | None = None) -> Path:

@@ -53,7 +53,7 @@ def best_continuations(
     )
 
   most = automaton.max_children
-  widths = [w for w in (32, 256, 2048, 16384) if w < min(most, list_limit)]
+  widths = [w for w in (32, 256, 2048, 16384) if w < most and w <= list_limit]
   if 0 < most <= list_limit:
     widths.append(most)
   ways = [listing(width) for width in widths]
@@ -98,13 +98,15 @@ def _probe(
   vocab_size = scorer.logits_NxV.shape[1]
   num_probes = min(max(num_probes, num_beams), vocab_size)
   keep = min(num_beams, num_probes)
+  # The key of eos is -inf, so it is never found.
   wanted_V = jnp.arange(vocab_size) != eos_id
   key_NxV = scorer.key(scorer.logits_NxV, wanted_V[None])
   key_NxT, token_NxT = top_k(key_NxV, num_probes)
   legal_NxT, state_NxT = automaton.probe(automaton.arrays, state_N, token_NxT)
-  legal_NxT &= token_NxT != eos_id
   legal_key_NxT = jnp.where(legal_NxT, key_NxT, -jnp.inf)
   probed = _top(Candidates(legal_key_NxT, token_NxT, state_NxT), keep)
+  if num_probes == vocab_size:
+    return probed
 
   found_N = legal_NxT.sum(axis=1, dtype=jnp.int32)
   eos_legal_N, _ = probe_eos(automaton, state_N, eos_id)
@@ -117,8 +119,6 @@ def _probe(
     & (found_N < count_N - eos_legal_N.astype(jnp.int32))
     & (key_NxT[:, -1] >= jnp.repeat(kth_B, num_beams))
   )
-  if num_probes == vocab_size:
-    return probed
   return _list_open(scorer, automaton, state_N, eos_id, open_N, count_N, probed)
 
 

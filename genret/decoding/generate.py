@@ -99,4 +99,4 @@ def generate_batches(
       max_length=max_length,
       normalize=normalize,
     )
-    yield jax.tree.map(lambda x, n=len(batch): np.asarray(x)[:n], output)
+    yield BeamSearchOutput(*(np.asarray(x)[: len(batch)] for x in output))

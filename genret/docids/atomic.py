@@ -20,25 +20,26 @@ def atomic(
   documents: Sequence[Document],
   vocabulary: sentencepiece.SentencePieceProcessor,
   *,
+  first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
 ) -> DocidTable:
-  """Names document i by token `text pieces + i`.
+  """Names document i by token `first_token + i`.
 
   Args:
     documents: D documents.
-    vocabulary: the text pieces that come before the identifier tokens.
+    vocabulary: not used.
+    first_token: the first id that is free for identifiers.
     vectors: not used.
     seed: not used.
   """
-  del vectors, seed
-  pieces = vocabulary.get_piece_size()
-  token_Dx1 = pieces + np.arange(len(documents), dtype=np.int32)[:, None]
+  del vocabulary, vectors, seed
+  token_Dx1 = first_token + np.arange(len(documents), dtype=np.int32)[:, None]
   return DocidTable(
     [document.doc_id for document in documents],
     token_Dx1,
     np.ones(len(documents), np.int32),
-    vocabulary_lib.joint_size(pieces, len(documents)),
+    vocabulary_lib.joint_size(first_token, len(documents)),
   )
 
 

@@ -4,10 +4,12 @@
 
 A scheme is a function that a module of this folder lists in its `SCHEMES`:
 
-    def scheme(documents, vocabulary, *, vectors, seed, **options) -> DocidTable
+    def scheme(
+      documents, vocabulary, *, first_token, vectors, seed, **options
+    ) -> DocidTable
 
-`vectors()` gives document vectors to those that want them. Adding a scheme is
-adding a module; nothing else names it.
+Ids below `first_token` are text; `vectors()` gives document vectors to those
+that want them. Adding a scheme is adding a module; nothing else names it.
 """
 
 import dataclasses
@@ -43,6 +45,7 @@ def build(
   scheme: str = 'atomic',
   vocabulary: str | os.PathLike[str] | None = None,
   vocabulary_size: int = 8000,
+  text_tokens: int | None = None,
   queries_split: str | None = None,
   dimensions: int = 256,
   vectors: np.ndarray | None = None,
@@ -61,6 +64,8 @@ def build(
     vocabulary: a SentencePiece model with T5's ids; where None, one of
       `vocabulary_size` pieces is trained on the corpus.
     vocabulary_size: pieces to train.
+    text_tokens: ids that text takes in the model, where these are more than the
+      pieces of the vocabulary (T5's own has 32,000 pieces and 32,128 rows).
     queries_split: count the queries of this split as text of the documents
       that they ask for, in the latent vectors and in the vocabulary. Name
       training queries only.
@@ -99,6 +104,12 @@ def build(
     )
   else:
     pieces = vocabulary_lib.copy_vocabulary(vocabulary, path)
+  first_token = text_tokens or pieces.get_piece_size()
+  if first_token < pieces.get_piece_size():
+    raise ValueError(
+      f'Expected text_tokens of at least {pieces.get_piece_size()}, the pieces '
+      f'of the vocabulary, got {text_tokens}.'
+    )
   space = embeddings.latent_semantic_analysis(
     pieces.encode(
       ['\n'.join([text, *of]) for text, of in zip(texts, queries, strict=True)]
@@ -112,6 +123,7 @@ def build(
     table = known[scheme](
       documents,
       pieces,
+      first_token=first_token,
       vectors=lambda: space.document_DxE if vectors is None else vectors,
       seed=seed,
       **options,
@@ -127,7 +139,7 @@ def build(
     'options': options,
     'seed': seed,
     'corpus_hash': collection.hash,
-    'text_pieces': pieces.get_piece_size(),
+    'text_tokens': first_token,
   }
   table = dataclasses.replace(table, meta=meta)
   table.save(output)

@@ -8,11 +8,13 @@ recurse into groups of more than c documents; the documents of a smaller group
 are numbered. Siblings share prefixes.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import sentencepiece
 from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Document
@@ -63,9 +65,12 @@ def _split(vectors_NxE: np.ndarray, k: int, seed: int) -> np.ndarray:
   distinct = len(np.unique(vectors_NxE, axis=0)) if n < _MINI_BATCH_FROM else n
   if distinct > 1:
     solver = KMeans if n < _MINI_BATCH_FROM else MiniBatchKMeans
-    label_N = solver(min(k, distinct), n_init=3, random_state=seed).fit_predict(
-      vectors_NxE
-    )
+    with warnings.catch_warnings():
+      # Vectors equal up to rounding give fewer groups; that is no concern.
+      warnings.simplefilter('ignore', ConvergenceWarning)
+      label_N = solver(
+        min(k, distinct), n_init=3, random_state=seed
+      ).fit_predict(vectors_NxE)
     if len(np.unique(label_N)) > 1:
       return label_N
   return np.arange(n) * k // n
@@ -74,16 +79,16 @@ def _split(vectors_NxE: np.ndarray, k: int, seed: int) -> np.ndarray:
 def digits_table(
   documents: Sequence[Document],
   digits: Sequence[Sequence[int]],
-  vocabulary: sentencepiece.SentencePieceProcessor,
   *,
+  first_token: int,
   position_aware: bool,
 ) -> DocidTable:
-  """Digits as new tokens behind the text pieces.
+  """Digits as tokens of their own, from `first_token` on.
 
   Args:
     documents: D documents.
     digits: D rows of non-negative digits.
-    vocabulary: the text pieces.
+    first_token: the first id that is free for identifiers.
     position_aware: give each position its own tokens (NCI's two-dimensional
       codes, Wang et al., NeurIPS 2022: token = position * width + digit)
       instead of sharing the digits between positions.
@@ -96,13 +101,12 @@ def digits_table(
   width = int(token_DxL.max(initial=0)) + 1
   if position_aware:
     token_DxL += width * np.arange(longest, dtype=np.int32)
-  pieces = vocabulary.get_piece_size()
   return DocidTable(
     [document.doc_id for document in documents],
-    np.where(used_DxL, pieces + token_DxL, 0).astype(np.int32),
+    np.where(used_DxL, first_token + token_DxL, 0).astype(np.int32),
     lengths_D,
     vocabulary_lib.joint_size(
-      pieces, width * (longest if position_aware else 1)
+      first_token, width * (longest if position_aware else 1)
     ),
   )
 
@@ -111,6 +115,7 @@ def hierarchical_kmeans(
   documents: Sequence[Document],
   vocabulary: sentencepiece.SentencePieceProcessor,
   *,
+  first_token: int,
   vectors: Callable[[], np.ndarray],
   seed: int = 0,
   k: int = 10,
@@ -120,20 +125,25 @@ def hierarchical_kmeans(
 
   Args:
     documents: D documents.
-    vocabulary: the text pieces that come before the digits.
+    vocabulary: not used.
+    first_token: the first id that is free for identifiers.
     vectors: gives the document vectors [D, E] to cluster.
     seed: of k-means.
     k: groups per level.
     c: the largest group that is numbered instead of split.
   """
+  del vocabulary
   digits = hierarchical_digits(vectors(), k=k, c=c, seed=seed)
-  return digits_table(documents, digits, vocabulary, position_aware=False)
+  return digits_table(
+    documents, digits, first_token=first_token, position_aware=False
+  )
 
 
 def hierarchical_kmeans_2d(
   documents: Sequence[Document],
   vocabulary: sentencepiece.SentencePieceProcessor,
   *,
+  first_token: int,
   vectors: Callable[[], np.ndarray],
   seed: int = 0,
   k: int = 30,
@@ -143,8 +153,11 @@ def hierarchical_kmeans_2d(
 
   Takes the arguments of `hierarchical_kmeans`.
   """
+  del vocabulary
   digits = hierarchical_digits(vectors(), k=k, c=c, seed=seed)
-  return digits_table(documents, digits, vocabulary, position_aware=True)
+  return digits_table(
+    documents, digits, first_token=first_token, position_aware=True
+  )
 
 
 SCHEMES = {

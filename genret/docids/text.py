@@ -16,8 +16,16 @@ def text_table(
   documents: Sequence[Document],
   names: Sequence[str],
   vocabulary: sentencepiece.SentencePieceProcessor,
+  *,
+  text_tokens: int,
 ) -> DocidTable:
   """The table of the documents under the given names, one string each.
+
+  Args:
+    documents: D documents.
+    names: D strings.
+    vocabulary: the text pieces.
+    text_tokens: ids that text takes, at least the pieces.
 
   Raises:
     ValueError: if a name has a piece that the vocabulary does not know.
@@ -39,7 +47,7 @@ def text_table(
     [document.doc_id for document in documents],
     token_DxL,
     lengths_D,
-    vocabulary_lib.joint_size(vocabulary.get_piece_size(), 0),
+    vocabulary_lib.joint_size(text_tokens, 0),
   )
 
 
@@ -47,6 +55,7 @@ def naive(
   documents: Sequence[Document],
   vocabulary: sentencepiece.SentencePieceProcessor,
   *,
+  first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
 ) -> DocidTable:
@@ -58,12 +67,14 @@ def naive(
   Args:
     documents: D documents.
     vocabulary: the text pieces; the digits must be among them.
+    first_token: ids below it are text.
     vectors: not used.
     seed: of the permutation.
   """
   del vectors
   numbers_D = np.random.default_rng(seed).permutation(len(documents))
-  return text_table(documents, [str(n) for n in numbers_D], vocabulary)
+  names = [str(number) for number in numbers_D]
+  return text_table(documents, names, vocabulary, text_tokens=first_token)
 
 
 SCHEMES = {'naive': naive}

@@ -67,11 +67,13 @@ def load_config(folder: str | os.PathLike[str]) -> T5Config:
 def checkpoint_manager(
   folder: str | os.PathLike[str], *, keep: int | None = 1
 ) -> ocp.CheckpointManager:
-  """The checkpoints of a run folder, newest `keep` of them (None: all)."""
+  """The checkpoints of a run folder: step 0 and the newest `keep` (None: all)."""
   return ocp.CheckpointManager(
     (Path(folder) / CHECKPOINTS).absolute(),
     options=ocp.CheckpointManagerOptions(
-      max_to_keep=keep, enable_async_checkpointing=True
+      max_to_keep=keep,
+      keep_period=2**62,  # no multiple of it but step 0, the untrained model
+      enable_async_checkpointing=True,
     ),
     item_names=('params', 'optimizer'),
   )

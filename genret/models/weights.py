@@ -8,11 +8,12 @@ import flax
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from scipy import sparse
 
 from genret.models import checkpoints, t5
 from genret.models.hugging_face import Params, PathLike, load_hugging_face
 
-__all__ = ['extend_vocabulary', 'load_hugging_face', 'save_model']
+__all__ = ['add_identifiers', 'extend_vocabulary', 'load_hugging_face', 'save_model']
 
 
 def save_model(folder: PathLike, config: t5.T5Config, params: Params) -> None:
@@ -95,3 +96,49 @@ def extend_vocabulary(
     flat[path] = new.T if path.endswith('kernel') else new
   config = dataclasses.replace(config, vocab_size=vocab_size)
   return config, flax.traverse_util.unflatten_dict(flat, sep='/')
+
+
+def add_identifiers(
+  params: Params,
+  config: t5.T5Config,
+  vocab_size: int,
+  words_VxV: sparse.csr_matrix,
+) -> tuple[t5.T5Config, Params]:
+  """Adds identifier tokens that start at the centroids of their words.
+
+  A new row is the weighted mean of the rows of words, less the mean of all
+  rows, stretched to the typical length; in the embedding and, where it is not
+  tied, in the output layer. So a fresh identifier is likely where its
+  document's words are.
+
+  Args:
+    params: of a model with `config`.
+    config: with the old vocab_size.
+    vocab_size: the new one.
+    words_VxV: `embeddings.identifier_words`, over the new vocabulary.
+
+  Returns:
+    The new config and parameters.
+  """
+  old = config.vocab_size
+  words_XxV = words_VxV[old:, :old]
+
+  def rows(table_VxE: np.ndarray) -> np.ndarray:
+    centred_VxE = table_VxE - table_VxE.mean(0)
+    new_XxE = words_XxV @ centred_VxE
+    length_X = np.linalg.norm(new_XxE, axis=1, keepdims=True)
+    typical = np.median(np.linalg.norm(centred_VxE, axis=1))
+    return new_XxE * (typical / np.where(length_X > 0, length_X, np.inf))
+
+  embedding_VxE = np.asarray(params['token_embedder']['embedding'])
+  kernel = params['decoder'].get('logits_dense')
+  return extend_vocabulary(
+    params,
+    config,
+    vocab_size,
+    jax.random.key(0),
+    embedding_rows_XxE=rows(embedding_VxE),
+    logits_rows_XxE=(
+      None if kernel is None else rows(np.asarray(kernel['kernel']).T)
+    ),
+  )

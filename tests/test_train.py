@@ -1,0 +1,278 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The trainer: it learns, stops on nonsense, and survives being killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+import tiny
+from genret import train as train_lib
+from genret.corpus import load_collection
+from genret.docids import build
+from genret.evaluate import evaluate_searcher, split_queries
+from genret.models import checkpoints
+from genret.models.t5 import Transformer
+from genret.searcher import Searcher
+from genret.tasks import retrieval
+
+pytestmark = pytest.mark.optax
+
+LENGTHS = {'inputs': 12, 'targets': 8}
+
+
+@pytest.fixture(scope='module')
+def corpus(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('corpus') / 'tiny'
+  tiny.write_collection(folder)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def docids(corpus, tmp_path_factory):
+  """The folder of a scheme's identifiers, made once."""
+  made = {}
+
+  def folder_of(scheme, **options):
+    if scheme not in made:
+      made[scheme] = tmp_path_factory.mktemp('docids') / scheme
+      build.build(
+        load_collection(corpus),
+        made[scheme],
+        scheme=scheme,
+        vocabulary_size=100,
+        dimensions=32,
+        options=options,
+      )
+    return made[scheme]
+
+  return folder_of
+
+
+def train(corpus, docids, folder, *, name='tiny', config=None, **changes):
+  mixture = retrieval.mixture(
+    name=name,
+    corpus=corpus,
+    docids=docids,
+    rates={'retrieval': 1, 'chunks': 1},
+    chunk_lengths=(2, 8),
+  )
+  settings = {
+    'module': Transformer(tiny.config(build.vocab_size(docids), **(config or {}))),
+    'mixture_or_task_name': mixture,
+    'task_feature_lengths': LENGTHS,
+    'train_steps': 4,
+    'batch_size': 16,
+    'model_dir': folder,
+    'corpus': corpus,
+    'docids': docids,
+    'optimizer': optax.adam(3e-3),
+    'eval_period': 0,
+    'progress': False,
+  }
+  return train_lib.train(**(settings | changes))
+
+
+def read_log(folder):
+  lines = (folder / 'log.jsonl').read_text().splitlines()
+  return [json.loads(line) for line in lines]
+
+
+def losses(folder):
+  return {line['step']: line['loss'] for line in read_log(folder) if 'loss' in line}
+
+
+@pytest.mark.parametrize(
+  ('scheme', 'options'),
+  [('atomic', {}), ('naive', {}), ('hierarchical-kmeans', {'k': 3, 'c': 4})],
+)
+def test_every_scheme_is_learned(scheme, options, corpus, docids, tmp_path):
+  """The toy target: nearly every training query finds its document."""
+  folder = train(
+    corpus,
+    docids(scheme, **options),
+    tmp_path / 'run',
+    name=f'learn_{scheme.replace("-", "_")}',
+    train_steps=700,
+    batch_size=32,
+  )
+  searcher = Searcher.load(folder)
+  queries, qrels = split_queries(load_collection(corpus), 'train')
+  system = evaluate_searcher(searcher, queries, qrels)
+  assert system.evaluation.mean['Success@1'] > 0.95
+  assert system.rates['legal_rate'] == 1.0
+  untrained = Searcher.load(folder, step=0)
+  start = evaluate_searcher(untrained, queries, qrels)
+  assert start.evaluation.mean['Success@1'] < 0.5
+
+
+def test_log_evaluation_and_events(corpus, docids, tmp_path):
+  folder = train(
+    corpus,
+    docids('atomic'),
+    tmp_path / 'run',
+    log_period=2,
+    eval_period=4,
+    eval_queries=5,
+  )
+  log = read_log(folder)
+  assert [line['step'] for line in log] == [2, 4, 4]
+  assert log[0]['examples_per_second'] > 0
+  assert 0 <= log[2]['dev/Success@10'] <= 1
+  assert log[2]['dev/legal_rate'] == 1.0
+  assert any((folder / 'tensorboard').iterdir())
+
+
+def test_in_two_parts_as_in_one(corpus, docids, tmp_path):
+  settings = {'log_period': 1, 'checkpoint_period': 3, 'config': {'dropout_rate': 0.1}}
+  whole = train(corpus, docids('atomic'), tmp_path / 'a', train_steps=6, **settings)
+  parts = tmp_path / 'b'
+  train(corpus, docids('atomic'), parts, train_steps=3, **settings)
+  train(corpus, docids('atomic'), parts, train_steps=6, **settings)
+  assert losses(parts) == losses(whole)
+  trees = [checkpoints.load_model(folder)[1] for folder in (whole, parts)]
+  jax.tree.map(np.testing.assert_array_equal, *trees)
+  # Nothing left to do is nothing done.
+  train(corpus, docids('atomic'), parts, train_steps=6, **settings)
+  assert losses(parts) == losses(whole)
+
+
+def test_another_seed_is_another_run(corpus, docids, tmp_path):
+  a = train(corpus, docids('atomic'), tmp_path / 'a', log_period=1)
+  b = train(corpus, docids('atomic'), tmp_path / 'b', log_period=1, seed=1)
+  assert losses(a) != losses(b)
+
+
+COMMAND = """
+import sys, optax, test_train
+corpus, docids, folder = sys.argv[1:]
+test_train.train(
+  corpus, docids, folder, name='killed', train_steps=120, log_period=1,
+  checkpoint_period=5, config={'dropout_rate': 0.1},
+)
+"""
+
+
+def test_killed_and_started_again(corpus, docids, tmp_path):
+  """kill -9 in the middle, twice: the same losses and weights in the end."""
+  whole = train(
+    corpus,
+    docids('atomic'),
+    tmp_path / 'whole',
+    name='killed',
+    train_steps=120,
+    log_period=1,
+    checkpoint_period=5,
+    config={'dropout_rate': 0.1},
+  )
+  folder = tmp_path / 'run'
+  command = [
+    sys.executable,
+    '-c',
+    COMMAND,
+    str(corpus),
+    str(docids('atomic')),
+    str(folder),
+  ]
+  environment = os.environ | {'PYTHONPATH': os.path.dirname(__file__)}
+  reached = 0
+  for at_least in (8, 43):
+    process = subprocess.Popen(
+      command, env=environment, stderr=subprocess.DEVNULL
+    )
+    limit = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < limit:
+      if (folder / 'log.jsonl').exists():
+        lines = (folder / 'log.jsonl').read_text().count('\n')
+        if lines >= at_least:
+          break
+      time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed_at = (folder / 'log.jsonl').read_text().count('\n')
+    assert reached < killed_at < 120, 'the kill came too late to test anything'
+    reached = killed_at
+  subprocess.run(command, env=environment, check=True, capture_output=True)
+  assert losses(folder) == losses(whole)
+  trees = [checkpoints.load_model(each)[1] for each in (whole, folder)]
+  jax.tree.map(np.testing.assert_array_equal, *trees)
+
+
+def test_stops_on_a_loss_that_is_not_finite(corpus, docids, tmp_path):
+  with pytest.raises(FloatingPointError, match=r'finite loss, got nan at step 2'):
+    train(
+      corpus,
+      docids('atomic'),
+      tmp_path / 'run',
+      optimizer=optax.sgd(float('nan')),
+    )
+
+
+def test_starts_from_another_run(corpus, docids, tmp_path):
+  first = train(corpus, docids('atomic'), tmp_path / 'a')
+  second = train(
+    corpus,
+    docids('atomic'),
+    tmp_path / 'b',
+    train_steps=1,
+    optimizer=optax.sgd(0.0),
+    initial_checkpoint_path=first,
+  )
+  trees = [checkpoints.load_model(folder)[1] for folder in (first, second)]
+  jax.tree.map(np.testing.assert_array_equal, *trees)
+  with pytest.raises(ValueError, match='Expected parameters of the shapes'):
+    train(
+      corpus,
+      docids('atomic'),
+      tmp_path / 'c',
+      config={'mlp_dim': 32},
+      initial_checkpoint_path=first,
+    )
+
+
+def test_what_does_not_fit_is_refused(corpus, docids, tmp_path):
+  with pytest.raises(ValueError, match=r"\['targets'\] of at least 2, got 1"):
+    train(
+      corpus,
+      docids('atomic'),
+      tmp_path / 'a',
+      task_feature_lengths={'inputs': 12, 'targets': 1},
+    )
+  with pytest.raises(ValueError, match='set it to 256'):
+    train(
+      corpus,
+      docids('atomic'),
+      tmp_path / 'a',
+      module=Transformer(tiny.config(999)),
+    )
+  train(corpus, docids('atomic'), tmp_path / 'b', train_steps=1)
+  with pytest.raises(ValueError, match='train into another folder'):
+    train(corpus, docids('naive'), tmp_path / 'b', train_steps=1)
+
+
+def test_batch_is_split_over_devices(corpus, docids, tmp_path):
+  """Two devices give the losses of one."""
+  script = COMMAND.replace('120', '3').replace("'dropout_rate': 0.1", '')
+  found = []
+  for devices in (1, 2):
+    folder = tmp_path / str(devices)
+    subprocess.run(
+      [sys.executable, '-c', script, str(corpus), str(docids('atomic')), str(folder)],
+      env=os.environ
+      | {
+        'PYTHONPATH': os.path.dirname(__file__),
+        'XLA_FLAGS': f'--xla_force_host_platform_device_count={devices}',
+      },
+      check=True,
+      capture_output=True,
+    )
+    found.append(list(losses(folder).values()))
+  np.testing.assert_allclose(found[0], found[1], rtol=1e-5)

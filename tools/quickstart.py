@@ -1,0 +1,182 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Watch a T5 learn to retrieve: the main job on the shipped collection.
+
+Names the documents, trains, decodes the test questions under the trie of the
+names, ranks, measures beside BM25 and a random order, and leaves a run folder
+with report.json, report.png and run files. Interrupted, it goes on where it
+stopped when started again.
+
+example:
+  genret quickstart
+  genret quickstart --pretrained flan-t5-small --output runs/pretrained
+"""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from genret import embeddings, plots
+from genret import vocabulary as vocabulary_lib
+from genret.corpus import SQUADSHIFTS_WIKI, Collection, load_collection
+from genret.docids import build
+from genret.docids.table import DocidTable
+from genret.evaluate import write_report
+from genret.models import checkpoints, weights
+from genret.report import format_table
+from genret.tools import train as train_tool
+
+_CORPUS = f'genret:{SQUADSHIFTS_WIKI.name}'
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs `genret quickstart`."""
+  parser = argparse.ArgumentParser(
+    prog='genret quickstart',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('--output', help='run folder [runs/quickstart]')
+  parser.add_argument(
+    '--pretrained',
+    metavar='FOLDER',
+    help='start from these weights: a Hugging Face T5 with its spiece.model',
+  )
+  parser.add_argument('--steps', type=int, help='train so many steps')
+  parser.add_argument('--seed', type=int, default=0)
+  arguments = parser.parse_args(list(argv))
+  name = 'quickstart_pretrained' if arguments.pretrained else 'quickstart'
+  folder = Path(arguments.output or f'runs/{name}')
+  seconds = {}
+
+  collection = load_collection(_CORPUS)
+  _tell(1, 'collection', _describe(collection))
+
+  start = time.perf_counter()
+  if arguments.pretrained:
+    table = _start_from(Path(arguments.pretrained), collection, folder)
+  else:
+    table = _name_documents(collection, folder / 'index')
+  seconds['index'] = time.perf_counter() - start
+  _tell(
+    2,
+    'identifiers',
+    f'{table.meta["scheme"]}, {table.vocab_size:,} tokens in all '
+    f'({seconds["index"]:.0f} s)',
+  )
+
+  bindings = {
+    'CORPUS': repr(_CORPUS),
+    'DOCIDS': repr(str(folder / 'index')),
+    'MODEL_DIR': repr(str(folder)),
+    'SEED': arguments.seed,
+  }
+  if arguments.pretrained:
+    bindings['INITIAL_CHECKPOINT_PATH'] = repr(str(folder / 'initial'))
+  if arguments.steps is not None:
+    bindings['TRAIN_STEPS'] = arguments.steps
+  _tell(3, 'training', f'gin_configs/experiments/{name}.gin')
+  start = time.perf_counter()
+  train_tool.parse_config(
+    ['runs/genret_train.gin', f'experiments/{name}.gin'],
+    [f'{key} = {value}' for key, value in bindings.items()],
+  )
+  train_tool.run()
+  seconds['train'] = time.perf_counter() - start
+
+  _tell(4, 'measuring', 'the test questions, which no step has seen')
+  report = write_report(
+    folder,
+    corpus=_CORPUS,
+    seed=arguments.seed,
+    initial=True,
+    extra={
+      'seconds': seconds,
+      'command': shlex.join(['genret', 'quickstart', *argv]),
+    },
+  )
+  picture = plots.plot_run(folder)
+  print()
+  print(format_table(report['systems'], report['p_values_against_bm25']))
+  print(_verdict(report['systems']))
+  print()
+  print(
+    f'Trained for {seconds["train"]:.0f} s. Left behind: {folder}/report.json, '
+    f'{picture}, {folder}/test.*.trec'
+  )
+  print(f'Ask it:  genret search --run {folder} "who built the citadel"')
+  return 0
+
+
+def _name_documents(collection: Collection, output: Path) -> DocidTable:
+  """Identifiers of the collection, made unless they are there."""
+  if (output / 'latent' / 'header.json').exists():
+    return DocidTable.load(output)
+  return build.build(
+    collection, output, scheme='atomic', queries_split='train'
+  )
+
+
+def _start_from(
+  pretrained: Path, collection: Collection, folder: Path
+) -> DocidTable:
+  """Identifiers behind the vocabulary of a pretrained T5, and its weights.
+
+  An identifier's token starts as the mean of its document's words in the
+  model's own embeddings, inputs and outputs alike.
+  """
+  if (folder / 'initial' / checkpoints.CONFIG_FILE).exists():
+    return DocidTable.load(folder / 'index')
+  spiece = pretrained / vocabulary_lib.VOCABULARY_FILE
+  if not spiece.is_file():
+    raise FileNotFoundError(
+      f'Expected T5\'s SentencePiece model in {spiece}, found none; copy the '
+      'spiece.model of the model into the folder.'
+    )
+  config, params = weights.load_hugging_face(pretrained)
+  table = build.build(
+    collection,
+    folder / 'index',
+    scheme='atomic',
+    vocabulary=spiece,
+    text_tokens=config.vocab_size,
+    queries_split='train',
+  )
+  words = embeddings.identifier_words(
+    table,
+    vocabulary_lib.load_vocabulary(spiece).encode(
+      [f'{d.title}\n{d.text}' for d in collection.documents]
+    ),
+    embeddings.load(folder / 'index').idf_V,
+  )
+  config, params = weights.add_identifiers(
+    params, config, table.vocab_size, words
+  )
+  weights.save_model(folder / 'initial', config, params)
+  return table
+
+
+def _describe(collection: Collection) -> str:
+  splits = ', '.join(
+    f'{len(qrels):,} {split}' for split, qrels in collection.qrels.items()
+  )
+  return (
+    f'{collection.name}: {len(collection.documents):,} Wikipedia paragraphs, '
+    f'questions: {splits} (CC BY 4.0, text CC BY-SA)'
+  )
+
+
+def _verdict(systems: dict[str, dict[str, float]]) -> str:
+  ours, bm25 = systems['genret']['RR@10'], systems['bm25']['RR@10']
+  relation = 'ahead of' if ours > bm25 else 'behind'
+  return (
+    f'genret is {relation} BM25 by {abs(ours - bm25):.3f} RR@10; '
+    '* p < 0.05, ** p < 0.01 against BM25 (paired randomisation).'
+  )
+
+
+def _tell(number: int, what: str, text: str) -> None:
+  print(f'[{number}/4] {what}: {text}', flush=True, file=sys.stdout)
