@@ -128,11 +128,10 @@ def random_table(seed: int, scale: float = 2.0) -> np.ndarray:
 
 
 # Listing all children, probing with one token a beam (so that blocks of
-# children are listed as well), and what the search chooses itself.
+# children are listed as well).
 WAYS = {
   'list': (('list_limit', V),),
   'probe': (('list_limit', 0), ('num_probes', 1)),
-  'mixed': (('list_limit', 3), ('num_probes', 2)),
 }
 
 
@@ -169,13 +168,45 @@ def test_normalize(way, normalize, sequences, seed):
 @hypothesis.given(sequences=sequences_of, seed=st.integers(0, 1000))
 def test_ties_go_to_the_earlier_beam_then_the_lower_token(way, sequences, seed):
   rng = np.random.default_rng(seed)
-  table = rng.integers(-1, 1, size=(ROWS, V)).astype(np.float32)
-  table[table == 0] *= -1  # -0.0 equals 0.0.
+  table = rng.integers(0, 2, size=(ROWS, V)).astype(np.float32)
+  table *= rng.choice(np.float32([-1, 1]), size=table.shape)  # -0.0 is 0.0.
   options = (*WAYS[way], ('normalize', 'none'))
   trie = padded(Trie.from_sequences(sequences, V))
   out = run(table, trie, num_beams=4, options=options)
   legal = reference_beam.legal_in(sequences)
   check(out, table, legal, 4, normalize='none', exact=True)
+
+
+@pytest.mark.parametrize('list_limit', [0, 31, 32, 256, None])
+def test_states_of_any_number_of_children(list_limit):
+  """The last child is the best: a listing that is too narrow misses it."""
+  vocab_size, num_beams = 400, 3
+
+  @jax.jit
+  def search(logits_V, trie):
+    def step(token_N, cache):
+      return jnp.broadcast_to(logits_V[None], (num_beams, vocab_size)), cache
+
+    return beam_search(
+      step,
+      {},
+      batch_size=1,
+      num_beams=num_beams,
+      max_length=3,
+      constraint=trie,
+      normalize='none',
+      num_probes=1,
+      list_limit=list_limit,
+    )
+
+  for count in (1, 2, 31, 32, 33, 256, 257, 390):
+    trie = Trie.from_sequences([[2, 2 + i] for i in range(count)], vocab_size)
+    trie = dataclasses.replace(padded(trie, 1000), max_children=512)
+    logits_V = np.arange(vocab_size, dtype=np.float32)
+    logits_V[count + 2 :] += 100  # The best of all are illegal.
+    out = search(logits_V, trie)
+    best = [[2, 1 + count - i, 1] for i in range(min(count, num_beams))]
+    assert np.asarray(out.tokens[0])[out.legal[0]].tolist() == best
 
 
 @pytest.mark.parametrize('num_beams', [1, 12])
@@ -228,7 +259,7 @@ def test_mass_on_illegal_tokens(way):
 def test_bad_logits_give_no_illegal_answer(bad, normalize):
   sequences = [[2], [2, 3], [4, 4, 4], [5, 2]]
   table = np.full((ROWS, V), bad, np.float32)
-  options = (*WAYS['mixed'], ('normalize', normalize))
+  options = (*WAYS['probe'], ('normalize', normalize))
   trie = padded(Trie.from_sequences(sequences, V))
   out = run(table, trie, num_beams=30, options=options)
   for query in range(B):
@@ -295,11 +326,30 @@ def test_stops_when_nothing_can_improve():
     batch_size=1,
     num_beams=2,
     max_length=50,
-    constraint=Trie.from_sequences([[2], [3], [4, 5, 6, 7, 8, 2, 3]], V),
+    constraint=Trie.from_sequences([[2], [3], [2, 4, 5, 6, 7, 8]], V),
   )
   jax.effects_barrier()
   assert out.tokens[0, :, 0].tolist() == [2, 3]
   assert len(steps) == 2
+
+
+def test_sums_of_logits_may_rise_again():
+  def step(token_N, depth):
+    ends = jnp.arange(V) == 1
+    logits_V = jnp.where(ends, jnp.where(depth == 0, 0.0, 5.0), -1.0)
+    return jnp.broadcast_to(logits_V[None], (1, V)), depth + 1
+
+  out = beam_search(
+    step,
+    jnp.zeros((), jnp.int32),
+    batch_size=1,
+    num_beams=1,
+    max_length=3,
+    constraint=Trie.from_sequences([[], [2]], V),
+    normalize='none',
+  )
+  assert out.tokens[0, 0].tolist() == [2, 1, 0]
+  assert out.scores[0, 0] == 4
 
 
 def test_without_jit_the_answer_is_the_same():

@@ -159,3 +159,17 @@ def test_contradictions_are_refused(tmp_path, name, index, value):
 def test_bad_sequences_are_refused(sequences, vocab_size, message):
   with pytest.raises(ValueError, match=message):
     Trie.from_sequences(sequences, vocab_size)
+
+
+def test_an_illegal_token_leaves_no_continuation():
+  trie = Trie.from_sequences([[2, 3], [0]], 5)
+  constraint = trie.constraint()
+  token = np.array([[3, -1, 5, 0]])
+  legal, state = constraint.probe(trie, constraint.start(trie, 1), token)
+  assert legal.tolist() == [[False, False, False, True]]
+  dead = state[0, :3]
+  assert constraint.count(trie, dead).tolist() == [0, 0, 0]
+  assert not constraint.probe(trie, dead, np.tile(np.arange(5), (3, 1)))[
+    0
+  ].any()
+  assert not constraint.children(trie, dead, 0, 2)[2].any()
