@@ -80,7 +80,8 @@ def latent_semantic_analysis(
   token_VxE = np.zeros((vocab_size, dimensions), np.float32)
   if rank > 0 and weights_DxV.nnz:
     svd = TruncatedSVD(rank, random_state=seed)
-    document_DxE[:, :rank] = svd.fit_transform(weights_DxV)
+    with np.errstate(invalid='ignore'):  # equal documents have no variance
+      document_DxE[:, :rank] = svd.fit_transform(weights_DxV)
     token_VxE[:, :rank] = svd.components_.T * idf_V[:, None]
     token_VxE[documents_V == 0] = 0
   idf_V = np.where(documents_V > 0, idf_V, 0).astype(np.float32)
