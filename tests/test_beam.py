@@ -169,12 +169,23 @@ def test_normalize(way, normalize, sequences, seed):
 def test_ties_go_to_the_earlier_beam_then_the_lower_token(way, sequences, seed):
   rng = np.random.default_rng(seed)
   table = rng.integers(0, 2, size=(ROWS, V)).astype(np.float32)
-  table *= rng.choice(np.float32([-1, 1]), size=table.shape)  # -0.0 is 0.0.
+  table *= rng.choice(np.float32([-1, 1]), size=table.shape)
   options = (*WAYS[way], ('normalize', 'none'))
   trie = padded(Trie.from_sequences(sequences, V))
   out = run(table, trie, num_beams=4, options=options)
   legal = reference_beam.legal_in(sequences)
   check(out, table, legal, 4, normalize='none', exact=True)
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_of_equals_the_first_beam_wins_though_another_was_found_first(way):
+  sequences = [[2, 5], [2, 6], [3, 0], [3, 2]]
+  options = (*WAYS[way], ('normalize', 'none'))
+  trie = padded(Trie.from_sequences(sequences, V))
+  # Probing finds 0 and 2 only, which just the second beam may write.
+  table = np.zeros((ROWS, V), np.float32)
+  out = run(table, trie, num_beams=2, max_length=3, options=options)
+  assert out.tokens[0].tolist() == [[2, 5, 1], [2, 6, 1]]
 
 
 @pytest.mark.parametrize('list_limit', [0, 31, 32, 256, None])

@@ -97,10 +97,13 @@ def _legal_logsum(
 
 
 def key_of_score(score: jax.Array, legal: jax.Array | bool) -> jax.Array:
-  """Scores as numbers that sort: no NaN, no -0, -inf only for illegal."""
+  """Scores as numbers that sort: no NaN, -inf only for what is illegal.
+
+  A score is a sum that starts at 0.0, so it is never -0.0, which would sort
+  below 0.0.
+  """
   score = jnp.where(jnp.isnan(score), _LOWEST, score)
   score = jnp.clip(score, _LOWEST, _HIGHEST)
-  score = jnp.where(score == 0, 0.0, score)
   return jnp.where(legal, score, -jnp.inf)
 
 
