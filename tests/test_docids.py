@@ -192,6 +192,12 @@ def test_depth_grows_only_while_a_group_is_large(count, k, c, distinct):
       assert all(row[-1] < k and row not in names for row in children)
 
 
+def test_documents_that_cannot_be_told_apart_keep_their_order():
+  for count in (7, 50):
+    digits = clusters.hierarchical_digits(np.ones((count, 2)), k=3, c=4)
+    assert digits == sorted(digits)
+
+
 def test_siblings_share_prefixes():
   # Three far places, each of two near ones, each of three documents.
   far = np.array([[0, 0], [900, 0], [0, 900]])

@@ -53,7 +53,15 @@ def load_config(folder: str | os.PathLike[str]) -> T5Config:
       f'Expected the sizes of a model in {path}, found no such file; give a '
       'folder that `genret train` or `genret convert` wrote.'
     )
-  fields = json.loads(path.read_text(encoding='utf-8'))
+  try:
+    fields = json.loads(path.read_text(encoding='utf-8'))
+  except ValueError:
+    fields = None
+  if not isinstance(fields, dict):
+    raise ValueError(
+      f'Expected a JSON object in {path}, found something else; write the '
+      'model again.'
+    )
   known = {field.name for field in dataclasses.fields(T5Config)}
   unknown = sorted(set(fields) - known)
   if unknown or 'vocab_size' not in fields:
@@ -61,7 +69,9 @@ def load_config(folder: str | os.PathLike[str]) -> T5Config:
       f'Expected fields of T5Config in {path}, got '
       f'{unknown or "no vocab_size"}; was it written by a newer genret?'
     )
-  return T5Config(**{**fields, 'dtype': jnp.dtype(fields.get('dtype'))})
+  return T5Config(
+    **{**fields, 'dtype': jnp.dtype(fields.get('dtype', 'float32'))}
+  )
 
 
 def checkpoint_manager(
@@ -117,6 +127,7 @@ def load_model(
 
   Raises:
     FileNotFoundError: if there is no model or no such checkpoint.
+    ValueError: if the checkpoint is of a model of other sizes.
   """
   config = load_config(run_folder)
   if not (Path(run_folder) / CHECKPOINTS).is_dir():
@@ -139,6 +150,7 @@ def load_model(
       ),
       jax.random.key(0),
     )['params']
+    _check_parameters(manager, step, shapes)
     params = manager.restore(
       step,
       args=ocp.args.Composite(
@@ -146,6 +158,28 @@ def load_model(
       ),
     )['params']
   return config, params
+
+
+def _check_parameters(
+  manager: ocp.CheckpointManager, step: int, shapes: Any
+) -> None:
+  """Compares what is stored with the model; orbax would say it in pages."""
+  folder = manager.directory / str(step) / 'params'
+  stored = ocp.StandardCheckpointHandler().metadata(folder).tree
+  found, wanted = (
+    {
+      jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape
+      for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
+    }
+    for tree in (stored, shapes)
+  )
+  for name in sorted(found | wanted):
+    if found.get(name) != wanted.get(name):
+      raise ValueError(
+        f'Expected {name} of shape {wanted.get(name)} as in {CONFIG_FILE}, '
+        f'{folder} has {found.get(name)}; restore the {CONFIG_FILE} that was '
+        'written with it.'
+      )
 
 
 def _abstract(tree: Any) -> Any:

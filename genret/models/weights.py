@@ -13,7 +13,12 @@ from scipy import sparse
 from genret.models import checkpoints, t5
 from genret.models.hugging_face import Params, PathLike, load_hugging_face
 
-__all__ = ['add_identifiers', 'extend_vocabulary', 'load_hugging_face', 'save_model']
+__all__ = [
+  'add_identifiers',
+  'extend_vocabulary',
+  'load_hugging_face',
+  'save_model',
+]
 
 
 def save_model(folder: PathLike, config: t5.T5Config, params: Params) -> None:
@@ -119,8 +124,17 @@ def add_identifiers(
 
   Returns:
     The new config and parameters.
+
+  Raises:
+    ValueError: if the words are over another vocabulary, or it is smaller.
   """
   old = config.vocab_size
+  if vocab_size < old or words_VxV.shape != (vocab_size, vocab_size):
+    raise ValueError(
+      f'Expected words over a vocabulary of {old} or more, got vocab_size '
+      f'{vocab_size} and words of shape {words_VxV.shape}; index the corpus '
+      f'with --text-tokens {old}.'
+    )
   words_XxV = words_VxV[old:, :old]
 
   def rows(table_VxE: np.ndarray) -> np.ndarray:
