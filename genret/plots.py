@@ -54,7 +54,9 @@ def _draw_learning(axes: Any, log: list[Mapping[str, float]]) -> None:
         curves.setdefault(name, []).append((line['step'], value))
   for name, points in curves.items():
     axes.plot(*zip(*points, strict=True), marker='o', markersize=3, label=name)
-  axes.set(xlabel='training step', ylim=(0, 1), title='while training')
+  axes.set(
+    xlabel='training step', xlim=(0, None), ylim=(0, 1), title='while training'
+  )
   axes.grid(alpha=0.3)
   if curves:
     axes.legend(loc='lower right')
@@ -72,8 +74,8 @@ def _draw_comparison(axes: Any, report: Mapping[str, Any]) -> None:
   middles = [p + width * (len(measures) - 1) / 2 for p in range(len(systems))]
   axes.set_xticks(middles, [name.replace(', ', ',\n') for name in systems])
   axes.set(
-    ylim=(0, 1.05),
+    ylim=(0, 1),
     title=f'{report["queries"]:,} {report["split"]} queries, '
     f'{report["documents"]:,} documents',
   )
-  axes.legend(loc='upper right')
+  axes.legend(loc='upper right', ncols=2, bbox_to_anchor=(1, -0.15))

@@ -90,7 +90,8 @@ def train(
     seed: of parameters, data order and dropout.
     num_beams: K of the evaluation and of the searcher.
     log_period: steps between two lines of the log; the loss is checked then.
-    eval_period: steps between two evaluations; 0 for none.
+    eval_period: steps between two evaluations, the first before any training;
+      0 for none.
     eval_split: split to evaluate on.
     eval_queries: how many of its queries, from the first; None for all.
     checkpoint_period: steps between two checkpoints; the last step has one.
@@ -183,7 +184,6 @@ def train(
   # --- Train.
   shown: dict[str, str] = {}
   pending: list[TokenLosses] = []
-  last_time = time.perf_counter()
   bar = tqdm(
     total=train_steps,
     initial=first_step,
@@ -191,6 +191,19 @@ def train(
     unit='step',
     disable=not progress,
   )
+
+  def measure(step: int) -> None:
+    searcher.params = state[0]
+    measured = evaluate_searcher(searcher, queries, qrels)
+    scalars = measured.evaluation.mean | measured.rates
+    write(step, {f'{eval_split}/{name}': v for name, v in scalars.items()})
+    best = measured.evaluation.mean['Success@10']
+    shown[f'{eval_split} Success@10'] = f'{best:.3f}'
+    bar.set_postfix(shown)
+
+  if eval_period and not first_step:
+    measure(0)
+  last_time = time.perf_counter()
   for step in range(first_step + 1, train_steps + 1):
     batch = jax.device_put(next(batches), split_batch)
     state, losses = step_fn(state, batch, jax.random.fold_in(dropout_key, step))
@@ -209,15 +222,7 @@ def train(
       bar.set_postfix(shown)
       last_time = time.perf_counter()
     if eval_period and (step % eval_period == 0 or step == train_steps):
-      searcher.params = state[0]
-      measured = evaluate_searcher(searcher, queries, qrels)
-      mean = measured.evaluation.mean
-      write(
-        step,
-        {f'{eval_split}/{k}': v for k, v in (mean | measured.rates).items()},
-      )
-      shown[f'{eval_split} S@10'] = f'{mean["Success@10"]:.3f}'
-      bar.set_postfix(shown)
+      measure(step)
       last_time = time.perf_counter()
     if step % checkpoint_period == 0 or step == train_steps:
       checkpoints.save_step(manager, step, *state)

@@ -152,7 +152,7 @@ def test_command_answers_and_writes_runs(run_folder, tmp_path, capsys):
   arguments = ['--queries', str(queries), '--output', str(output), '-k', '5']
   assert search_tool.main(['--run', str(run_folder), *arguments]) == 0
   rows = [line.split() for line in output.read_text().splitlines()]
-  assert len(rows) == 24 * 5 * 5
+  assert len(rows) == 24 * 4 * 5
   assert {row[1] for row in rows} == {'Q0'}
 
 

@@ -13,7 +13,7 @@ WORDS = [f'{a}{b}' for a in 'bdfgklmnprst' for b in ('ada', 'ilo', 'uke')]
 
 
 def write_collection(folder: pathlib.Path, *, documents: int = 24) -> None:
-  """Writes a BEIR folder: documents of six words, queries of two of them."""
+  """Writes a BEIR folder: documents of six words, queries of three of them."""
   generator = np.random.default_rng(0)
   (folder / 'qrels').mkdir(parents=True)
   corpus, queries, train, dev = [], [], [], []
@@ -21,9 +21,9 @@ def write_collection(folder: pathlib.Path, *, documents: int = 24) -> None:
     words = generator.choice(WORDS, 6, replace=False)
     text = ' '.join(words)
     corpus.append({'_id': f'd{number}', 'title': '', 'text': text})
-    for start in range(5):
+    for start in range(4):
       query_id = f'q{number}_{start}'
-      text = ' '.join(words[start : start + 2])
+      text = ' '.join(words[start : start + 3])
       queries.append({'_id': query_id, 'text': text})
       (dev if start == 2 else train).append(f'{query_id}\td{number}\t1')
   for name, rows in (('corpus', corpus), ('queries', queries)):

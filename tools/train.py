@@ -29,7 +29,9 @@ def parse_config(
   bindings: Sequence[str],
   search_paths: Sequence[str] = (),
 ) -> None:
-  """Parses gin files and bindings, with genret's own files at hand.
+  """Parses gin files and bindings in place of what was parsed before.
+
+  genret's own files are at hand.
 
   Args:
     gin_files: in order, the run file first.
@@ -46,7 +48,9 @@ def parse_config(
     # gin logs an error for each folder that lacks a file before it looks in
     # the next one.
     logging.disable(logging.ERROR)
-    gin.parse_config_files_and_bindings(list(gin_files), list(bindings))
+    with gin.unlock_config():
+      gin.clear_config()
+      gin.parse_config_files_and_bindings(list(gin_files), list(bindings))
   except OSError as error:
     raise ValueError(
       f'Expected gin files in the current folder, in --gin_search_paths or '
