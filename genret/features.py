@@ -8,7 +8,7 @@ document's text to its own identifier. What stands for the document's text is
 the choice that matters most; the preprocessors below offer the published ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -71,7 +71,7 @@ def indexing_examples(
   )
 
 
-def _row_lookup(table: DocidTable):
+def _row_lookup(table: DocidTable) -> Callable[[tf.Tensor], tf.Tensor]:
   """doc_id -> int32 identifier, as TensorFlow operations."""
   index = tf.lookup.StaticHashTable(
     tf.lookup.KeyValueTensorInitializer(

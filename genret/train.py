@@ -34,7 +34,7 @@ from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.searcher import DOCIDS_FOLDER, Searcher, write_settings
 
-Batch = Mapping[str, np.ndarray]
+Batch = Mapping[str, Any]  # arrays [batch, length]
 
 
 def train(
@@ -168,7 +168,8 @@ def train(
     num_beams=num_beams,
     query_prefix=query_prefix,
   )
-  queries, qrels = {}, {}
+  queries: dict[str, str] = {}
+  qrels: dict[str, dict[str, int]] = {}
   if eval_period:
     queries, qrels = split_queries(
       load_collection(corpus), eval_split, limit=eval_queries
@@ -195,7 +196,7 @@ def train(
   def measure(step: int) -> None:
     searcher.params = state[0]
     measured = evaluate_searcher(searcher, queries, qrels)
-    scalars = measured.evaluation.mean | measured.rates
+    scalars = {**measured.evaluation.mean, **measured.rates}
     write(step, {f'{eval_split}/{name}': v for name, v in scalars.items()})
     best = measured.evaluation.mean['Success@10']
     shown[f'{eval_split} Success@10'] = f'{best:.3f}'
@@ -250,7 +251,7 @@ def _make_step(
   """The compiled training step: (state, batch, key) -> (state, losses)."""
 
   def loss_fn(params: Any, batch: Batch, key: jax.Array) -> Any:
-    logits = module.apply(
+    logits: Any = module.apply(
       {'params': params},
       batch['encoder_input_tokens'],
       batch['decoder_input_tokens'],
@@ -304,19 +305,17 @@ def _batches(
 
 def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:
   """Means over the steps since the last log; refuses what is not finite."""
-  losses = [TokenLosses(*map(float, each)) for each in jax.device_get(pending)]
-  for offset, each in enumerate(losses):
-    if not np.isfinite(each.loss):
+  values = np.array(jax.device_get(pending), np.float64)  # [steps, 3]
+  for offset, loss in enumerate(values[:, 0]):
+    if not np.isfinite(loss):
       raise FloatingPointError(
-        f'Expected a finite loss, got {each.loss} at step '
-        f'{step - len(losses) + 1 + offset}; lower the learning rate, and '
+        f'Expected a finite loss, got {loss} at step '
+        f'{step - len(values) + 1 + offset}; lower the learning rate, and '
         'start again: training goes on from the last checkpoint.'
       )
-  weight = max(sum(each.weight for each in losses), 1.0)
-  return {
-    'loss': sum(each.loss for each in losses) / weight,
-    'token_accuracy': sum(each.correct for each in losses) / weight,
-  }
+  loss, correct, weight = values.sum(0)
+  weight = max(weight, 1.0)
+  return {'loss': loss / weight, 'token_accuracy': correct / weight}
 
 
 def _check(

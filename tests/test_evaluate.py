@@ -7,8 +7,8 @@ import json
 import jax
 import jax.numpy as jnp
 import pytest
-
 import tiny
+
 from genret import evaluate, metrics
 from genret.corpus import load_collection, read_qrels
 from genret.docids import build
@@ -105,7 +105,9 @@ def test_splits(run_folder):
   collection = load_collection(run_folder / 'corpus')
   queries, qrels = evaluate.split_queries(collection, 'train', limit=5)
   assert list(queries) == list(qrels) == list(collection.qrels['train'])[:5]
-  with pytest.raises(ValueError, match="splits dev, test, train of corpus, got 'x'"):
+  with pytest.raises(
+    ValueError, match="splits dev, test, train of corpus, got 'x'"
+  ):
     evaluate.split_queries(collection, 'x')
   del collection.queries[next(iter(qrels))]
   with pytest.raises(ValueError, match="1 of split 'train' have none"):

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 import tiny
+
 from genret import Searcher
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import load_collection
@@ -19,7 +19,12 @@ from genret.models.t5 import Transformer
 from genret.searcher import write_settings
 from genret.tools import search as search_tool
 
-SETTINGS = {'corpus': '', 'input_length': 12, 'num_beams': 4, 'query_prefix': ''}
+SETTINGS = {
+  'corpus': '',
+  'input_length': 12,
+  'num_beams': 4,
+  'query_prefix': '',
+}
 
 
 @pytest.fixture(scope='module')
@@ -100,7 +105,9 @@ def test_hits_carry_text_and_documents(searcher):
   hit = searcher.search('bada', k=1)[0]
   document = searcher.doc(hit.docid)
   assert hit.text == document.text != ''
-  with pytest.raises(KeyError, match="Expected one of 24 document ids, got 'x'"):
+  with pytest.raises(
+    KeyError, match="Expected one of 24 document ids, got 'x'"
+  ):
     searcher.doc('x')
 
 
@@ -109,7 +116,9 @@ def test_no_queries(searcher):
 
 
 def test_query_ids_must_be_distinct(searcher):
-  with pytest.raises(ValueError, match='Expected 2 distinct query ids, got 2 of'):
+  with pytest.raises(
+    ValueError, match='Expected 2 distinct query ids, got 2 of'
+  ):
     searcher.batch_search(['a', 'b'], ['q', 'q'])
   with pytest.raises(ValueError, match='got 1 of which 1 distinct'):
     searcher.batch_search(['a', 'b'], ['q'])
@@ -133,7 +142,9 @@ def test_folders_that_are_no_run(run_folder, tmp_path):
 
 
 def test_identifiers_of_another_model(searcher):
-  with pytest.raises(ValueError, match='Expected identifiers over the 64 tokens'):
+  with pytest.raises(
+    ValueError, match='Expected identifiers over the 64 tokens'
+  ):
     Searcher(
       Transformer(tiny.config(64)),
       {},

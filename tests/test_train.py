@@ -13,8 +13,8 @@ import jax
 import numpy as np
 import optax
 import pytest
-
 import tiny
+
 from genret import train as train_lib
 from genret.corpus import load_collection
 from genret.docids import build
@@ -67,7 +67,9 @@ def train(
     name=name, corpus=corpus, docids=docids, rates=rates, chunk_lengths=(2, 8)
   )
   settings = {
-    'module': Transformer(tiny.config(build.vocab_size(docids), **(config or {}))),
+    'module': Transformer(
+      tiny.config(build.vocab_size(docids), **(config or {}))
+    ),
     'mixture_or_task_name': mixture,
     'task_feature_lengths': LENGTHS,
     'train_steps': 4,
@@ -88,7 +90,9 @@ def read_log(folder):
 
 
 def losses(folder):
-  return {line['step']: line['loss'] for line in read_log(folder) if 'loss' in line}
+  return {
+    line['step']: line['loss'] for line in read_log(folder) if 'loss' in line
+  }
 
 
 @pytest.mark.parametrize(
@@ -134,8 +138,14 @@ def test_log_evaluation_and_events(corpus, docids, tmp_path):
 
 
 def test_in_two_parts_as_in_one(corpus, docids, tmp_path):
-  settings = {'log_period': 1, 'checkpoint_period': 3, 'config': {'dropout_rate': 0.1}}
-  whole = train(corpus, docids('atomic'), tmp_path / 'a', train_steps=6, **settings)
+  settings = {
+    'log_period': 1,
+    'checkpoint_period': 3,
+    'config': {'dropout_rate': 0.1},
+  }
+  whole = train(
+    corpus, docids('atomic'), tmp_path / 'a', train_steps=6, **settings
+  )
   parts = tmp_path / 'b'
   train(corpus, docids('atomic'), parts, train_steps=3, **settings)
   train(corpus, docids('atomic'), parts, train_steps=6, **settings)
@@ -209,7 +219,9 @@ def test_killed_and_started_again(corpus, docids, tmp_path):
 
 
 def test_stops_on_a_loss_that_is_not_finite(corpus, docids, tmp_path):
-  with pytest.raises(FloatingPointError, match=r'finite loss, got nan at step 2'):
+  with pytest.raises(
+    FloatingPointError, match=r'finite loss, got nan at step 2'
+  ):
     train(
       corpus,
       docids('atomic'),
@@ -267,7 +279,14 @@ def test_batch_is_split_over_devices(corpus, docids, tmp_path):
   for devices in (1, 2):
     folder = tmp_path / str(devices)
     subprocess.run(
-      [sys.executable, '-c', script, str(corpus), str(docids('atomic')), str(folder)],
+      [
+        sys.executable,
+        '-c',
+        script,
+        str(corpus),
+        str(docids('atomic')),
+        str(folder),
+      ],
       env=os.environ
       | {
         'PYTHONPATH': os.path.dirname(__file__),

@@ -115,9 +115,7 @@ def _name_documents(collection: Collection, output: Path) -> DocidTable:
   """Identifiers of the collection, made unless they are there."""
   if (output / 'latent' / 'header.json').exists():
     return DocidTable.load(output)
-  return build.build(
-    collection, output, scheme='atomic', queries_split='train'
-  )
+  return build.build(collection, output, scheme='atomic', queries_split='train')
 
 
 def _start_from(
@@ -133,7 +131,7 @@ def _start_from(
   spiece = pretrained / vocabulary_lib.VOCABULARY_FILE
   if not spiece.is_file():
     raise FileNotFoundError(
-      f'Expected T5\'s SentencePiece model in {spiece}, found none; copy the '
+      f"Expected T5's SentencePiece model in {spiece}, found none; copy the "
       'spiece.model of the model into the folder.'
     )
   config, params = weights.load_hugging_face(pretrained)

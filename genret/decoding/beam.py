@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from genret.constraints import protocol
@@ -34,6 +35,8 @@ class SupportsConstraint(Protocol):
 class BeamSearchOutput(NamedTuple):
   """The K best answers to each query, best first.
 
+  Arrays of JAX as `beam_search` returns them, of NumPy once fetched.
+
   Attributes:
     tokens: int32 [B, K, L], without the start id, with eos where there was one,
       padded with 0.
@@ -43,10 +46,10 @@ class BeamSearchOutput(NamedTuple):
     legal: bool [B, K], False only where fewer than K answers were found.
   """
 
-  tokens: jax.Array
-  scores: jax.Array
-  lengths: jax.Array
-  legal: jax.Array
+  tokens: jax.Array | np.ndarray
+  scores: jax.Array | np.ndarray
+  lengths: jax.Array | np.ndarray
+  legal: jax.Array | np.ndarray
 
 
 class _Pool(NamedTuple):

@@ -137,7 +137,7 @@ def load_model(
   with checkpoint_manager(run_folder, keep=None) as manager:
     steps = manager.all_steps()
     step = max(steps, default=None) if step is None else step
-    if step not in steps:
+    if step is None or step not in steps:
       raise FileNotFoundError(
         f'Expected a checkpoint of step {step} in {run_folder}, found steps '
         f'{sorted(steps) or "none"}; choose one of them, or train first.'
