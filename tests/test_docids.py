@@ -230,10 +230,17 @@ def test_sizes_that_cannot_work(k, c):
 
 def test_a_large_group_is_clustered_in_mini_batches(monkeypatch):
   monkeypatch.setattr(clusters, '_MINI_BATCH_FROM', 20)
+  used, solver = [], clusters.MiniBatchKMeans
+  monkeypatch.setattr(
+    clusters,
+    'MiniBatchKMeans',
+    lambda *a, **kw: used.append(1) or solver(*a, **kw),
+  )
   for vectors in (draw(40), np.ones((40, 2), np.float32)):
     digits = clusters.hierarchical_digits(vectors, k=3, c=9)
     assert len(set(map(tuple, digits))) == 40
     assert digits == clusters.hierarchical_digits(vectors, k=3, c=9)
+    assert used
 
 
 @pytest.mark.parametrize('options', [{}, {'k': 3, 'c': 2}])
@@ -256,6 +263,16 @@ def test_positions_have_tokens_of_their_own_where_asked(options):
     tuple(FIRST + width * i + digit for i, digit in enumerate(row))
     for row in digits
   ]
+
+
+def test_every_digit_has_a_row_of_the_model():
+  documents = [Document('a'), Document('b')]
+  for aware, last, size in ((False, 299, 384), (True, 399, 512)):
+    table = clusters.digits_table(
+      documents, [[7], [0, 99]], first_token=FIRST, position_aware=aware
+    )
+    assert identifiers(table) == [(FIRST + 7,), (FIRST, last)]
+    assert table.vocab_size == size
 
 
 def test_padding_takes_no_token():

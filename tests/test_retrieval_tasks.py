@@ -1,0 +1,383 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks over a small folder, read through seqio as the trainers read them."""
+
+import json
+import re
+import socket
+
+import numpy as np
+import pytest
+
+pytest.importorskip('seqio', reason='needs the extra [train]')
+
+import seqio
+import tensorflow as tf
+import tiny_collection
+
+from genret import vocabulary
+from genret.docids import build
+from genret.tasks import retrieval
+
+LENGTHS = {'inputs': 6, 'targets': 4}
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+  """Any attempt to connect is an error, whatever would catch it."""
+
+  def refuse(*_):
+    pytest.fail('tried to use the network')
+
+  monkeypatch.setattr(socket.socket, 'connect', refuse)
+  monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+  """The corpus, its identifiers, and the collection itself."""
+  root = tmp_path_factory.mktemp('retrieval')
+  collection = tiny_collection.write(root / 'corpus')
+  for name, seed in (('docids', 0), ('others', 1)):
+    build.build(
+      collection,
+      root / name,
+      scheme='naive',
+      vocabulary_size=120,
+      queries_split='train',
+      dimensions=8,
+      seed=seed,
+    )
+  return root / 'corpus', root / 'docids', collection
+
+
+def register(folders, name, **kwargs):
+  corpus, docids, _ = folders
+  return retrieval.mixture(
+    **{'name': name, 'corpus': corpus, 'docids': docids} | kwargs
+  )
+
+
+def examples(name, split='train', **kwargs):
+  task = seqio.get_mixture_or_task(name)
+  found = task.get_dataset(
+    LENGTHS, split, **{'shuffle': False, 'num_epochs': 1, 'seed': 0} | kwargs
+  )
+  return list(found.as_numpy_iterator())
+
+
+def rows_of(docids):
+  """{doc_id: its identifier and the end} as lists."""
+  table = retrieval.DocidTable.load(docids)
+  rows = zip(table.token_rows_DxL.tolist(), table.lengths_D, strict=True)
+  return {
+    doc_id: [*row[:length], vocabulary.EOS_ID]
+    for doc_id, (row, length) in zip(table.doc_ids, rows, strict=True)
+  }
+
+
+def test_queries_and_identifiers_are_those_of_the_vocabulary_and_the_table(
+  folders,
+):
+  name = register(folders, 'plain', query_prefix='ship ')
+  _, docids, collection = folders
+  pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)
+  task = seqio.get_mixture_or_task(f'{name}_retrieval')
+  assert set(task.splits) == {'train', 'dev'}
+  for split in ('train', 'dev'):
+    found = {
+      row['query_id'].decode(): row for row in examples(task.name, split)
+    }
+    assert set(found) == set(collection.qrels[split])
+    for query_id, row in found.items():
+      (doc_id,) = collection.qrels[split][query_id]
+      query = 'ship ' + collection.queries[query_id]
+      expected = vocabulary.encode(pieces, [query], max_length=6)[0]
+      assert row['inputs'].tolist() == expected[expected > 0].tolist()
+      assert row['targets'].tolist() == rows[doc_id]
+      assert row['doc_id'].decode() == doc_id
+
+
+def test_documents_come_in_windows_and_in_keywords(folders):
+  name = register(
+    folders,
+    'documents',
+    rates={'chunks': 1, 'keywords': 1},
+    chunk_lengths=[2, 4],
+    keyword_lengths=(3, 3),
+    passage_prefix='song ',
+  )
+  _, docids, collection = folders
+  pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)
+  idf_V = retrieval.embeddings.load(docids).idf_V
+  texts = {
+    d.doc_id: pieces.encode(f'song {d.title} {d.text}')
+    for d in collection.documents
+  }
+  lengths, rarity = set(), []
+  for task in ('chunks', 'keywords'):
+    full = seqio.get_mixture_or_task(f'{name}_{task}')
+    assert set(full.splits) == {'train'}
+    found = examples(full.name)
+    assert {row['doc_id'].decode() for row in found} == set(texts)
+    for row in found:
+      doc_id = row['doc_id'].decode()
+      tokens = texts[doc_id]
+      *inputs, end = row['inputs'].tolist()
+      assert end == vocabulary.EOS_ID
+      assert row['targets'].tolist() == rows[doc_id]
+      if task == 'chunks':
+        assert any(
+          tokens[i : i + len(inputs)] == inputs for i in range(len(tokens))
+        )
+        lengths.add(len(inputs))
+      else:
+        rest = iter(tokens)
+        assert len(inputs) == 3
+        assert all(token in rest for token in inputs)
+        rarity.append(idf_V[inputs].mean() - idf_V[tokens].mean())
+  assert lengths == {2, 3, 4}
+  assert np.mean(rarity) > 0  # rare words are salient
+
+
+def test_every_pass_draws_anew(folders):
+  name = register(folders, 'passes', chunk_lengths=(3, 3))
+  found = examples(f'{name}_chunks', num_epochs=4)
+  drawn = {}
+  for row in found:
+    drawn.setdefault(row['doc_id'], set()).add(tuple(row['inputs']))
+  assert len(found) == 4 * tiny_collection.SIZE
+  assert np.mean([len(windows) for windows in drawn.values()]) > 2
+  again = examples(f'{name}_chunks', num_epochs=4)
+  assert [r['inputs'].tolist() for r in again] == [
+    r['inputs'].tolist() for r in found
+  ]
+
+
+def test_queries_lose_tokens_where_asked(folders):
+  name = register(folders, 'dropping', query_drop_rate=0.5)
+  whole = examples(f'{register(folders, "keeping")}_retrieval')
+  less = examples(f'{name}_retrieval')
+  sizes = [sum(len(row['inputs']) for row in rows) for rows in (less, whole)]
+  assert sizes[0] < 0.9 * sizes[1]
+
+
+@pytest.mark.parametrize(
+  'rates',
+  [None, {'retrieval': 3, 'keywords': 1}, {'retrieval': 1, 'chunks': 0}],
+)
+def test_examples_come_in_proportion_to_the_rates(folders, rates):
+  name = register(
+    folders,
+    'mixed',
+    rates=rates,
+    passage_prefix='storm ',
+    chunk_lengths=(99, 99),
+  )
+  rates = rates or {'retrieval': 1, 'chunks': 1}
+  mixture = seqio.get_mixture_or_task(name)
+  assert isinstance(mixture, seqio.Mixture)
+  assert {task.name for task in mixture.tasks} == {
+    f'{name}_{task}' for task, rate in rates.items() if rate
+  }
+  count = 1000
+  found = mixture.get_dataset(
+    {'inputs': 99, 'targets': 4}, 'train', num_epochs=None, seed=0
+  )
+  found = list(found.take(count).as_numpy_iterator())
+  _, docids, _ = folders
+  (which,) = vocabulary.load_vocabulary(docids).encode(['which'])
+  queries = sum(row['inputs'][: len(which)].tolist() == which for row in found)
+  share = rates['retrieval'] / sum(rates.values())
+  assert (
+    abs(queries - share * count) <= 4 * (share * (1 - share) * count) ** 0.5
+  )
+
+
+def test_batches_of_the_mixture_fit_the_model(folders):
+  found = seqio.get_dataset(
+    register(folders, 'batches'),
+    LENGTHS,
+    dataset_split='train',
+    shuffle=True,
+    feature_converter=seqio.EncDecFeatureConverter(pack=False),
+    seed=0,
+  )
+  batch = next(found.batch(5).as_numpy_iterator())
+  assert batch['encoder_input_tokens'].shape == (5, 6)
+  target = batch['decoder_target_tokens']
+  np.testing.assert_array_equal(
+    batch['decoder_input_tokens'], np.pad(target, ((0, 0), (1, 0)))[:, :-1]
+  )
+  np.testing.assert_array_equal(batch['decoder_loss_weights'], target > 0)
+  assert (target == vocabulary.EOS_ID).any(1).all()
+
+
+def test_registering_again_does_nothing(folders, monkeypatch):
+  name = register(folders, 'again', rates={'retrieval': 2})
+  task = seqio.get_mixture_or_task(f'{name}_retrieval')
+  monkeypatch.setattr(retrieval, '_add_task', lambda *_, **__: 1 / 0)
+  assert register(folders, 'again', rates={'retrieval': 2}) == name == 'again'
+  assert seqio.get_mixture_or_task(f'{name}_retrieval') is task
+
+
+def test_other_arguments_replace_what_was_registered(folders):
+  _, docids, collection = folders
+  first = examples(f'{register(folders, "changing")}_retrieval')
+  name = register(folders, 'changing', query_prefix='ship ')
+  second = examples(f'{name}_retrieval')
+  assert first[0]['query_id'] == second[0]['query_id']
+  assert first[0]['inputs'].tolist() != second[0]['inputs'].tolist()
+  register(folders, 'changing', docids=docids.parent / 'others')
+  rows = rows_of(docids.parent / 'others')
+  assert rows != rows_of(docids)
+  for row in examples(f'{name}_retrieval'):
+    assert row['targets'].tolist() == rows[row['doc_id'].decode()]
+  # Nothing of the first mixture is left over.
+  register(folders, 'changing', rates={'keywords': 1})
+  mixture = seqio.get_mixture_or_task('changing')
+  assert [task.name for task in mixture.tasks] == ['changing_keywords']
+  assert len(collection.documents) == len(examples('changing_keywords'))
+
+
+def test_the_same_identifiers_beside_other_words_replace_it(folders, tmp_path):
+  _, _, collection = folders
+  sizes, hashes = [], set()
+  for size in (45, 120):
+    docids = tmp_path / str(size)
+    table = build.build(
+      collection, docids, vocabulary_size=size, text_tokens=128, dimensions=8
+    )
+    hashes.add(table.hash)
+    register(folders, 'words', docids=docids)
+    task = seqio.get_mixture_or_task('words_retrieval')
+    sizes.append(task.output_features['inputs'].vocabulary.vocab_size)
+  assert len(hashes) == 1
+  assert sizes[0] < sizes[1]
+
+
+def test_arguments_that_cannot_work(folders, tmp_path):
+  for rates in ({'chunks': 1, 'title': 1}, {'chunks': 0}, {'retrieval': -1}):
+    with pytest.raises(
+      ValueError,
+      match='Expected rates above 0 for some of retrieval, chunks, keywords, '
+      f'got {re.escape(str(rates))}; name the tasks to mix',
+    ):
+      register(folders, 'wrong', rates=rates)
+  with pytest.raises(ValueError, match='wrong'):
+    seqio.get_mixture_or_task('wrong')
+  tiny_collection.write(tmp_path / 'corpus', count=5)
+  with pytest.raises(
+    ValueError,
+    match=r'corpus that the identifiers name \(hash [0-9a-f]{12}\), .* has hash '
+    r'[0-9a-f]{12}; run `genret index docids` on it',
+  ):
+    register(folders, 'wrong', corpus=tmp_path / 'corpus')
+
+
+@pytest.mark.parametrize(
+  ('targets', 'predictions', 'expected'),
+  [
+    ([], [], 0.0),
+    ([[5, 6]], [[5, 6, 1, 0, 0]], 1.0),
+    ([[5, 6]], [[5, 6]], 1.0),
+    ([[5, 6]], [[5, 1, 6]], 0.0),
+    ([[5], [6], [7], [8]], [[5, 1], [7, 1], [], [8, 0]], 0.5),
+  ],
+)
+def test_the_metric(targets, predictions, expected):
+  found = retrieval.identifier_accuracy(targets, predictions)
+  assert found == {'Success@1': expected}
+  assert isinstance(found['Success@1'], float)
+
+
+def test_seqio_evaluates_the_task(folders):
+  """Predictions that are right for every other query, through the evaluator."""
+  name = register(folders, 'evaluated')
+  evaluator = seqio.Evaluator(
+    f'{name}_retrieval',
+    feature_converter=seqio.EncDecFeatureConverter(pack=False),
+    eval_split='dev',
+    sequence_length={'inputs': 9, 'targets': 4},
+  )
+
+  def predict(dataset, model_feature_shapes=None):
+    del model_feature_shapes
+    rows = dataset.as_numpy_iterator()
+    return [
+      (i, (row['decoder_target_tokens'] * (i % 2)).tolist()) for i, row in rows
+    ]
+
+  metrics, _ = evaluator.evaluate(
+    compute_metrics=True, predict_fn=predict, score_fn=None
+  )
+  found = metrics.result()[f'{name}_retrieval']
+  assert abs(found['Success@1'] - 7 / 15) < 1e-6
+
+
+def write_cache(task, folder, change):
+  """What seqio's caching script leaves for a task, without Apache Beam."""
+  found = task.source.get_dataset('train', shuffle=False)
+  rows = [
+    change(row) for row in task.preprocess_precache(found).as_numpy_iterator()
+  ]
+
+  def feature(value):
+    if isinstance(value, bytes):
+      return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+
+  folder.mkdir(parents=True)
+  name = str(folder / 'train.tfrecord-00000-of-00001')
+  with tf.io.TFRecordWriter(name) as writer:
+    for row in rows:
+      fields = {key: feature(value) for key, value in row.items()}
+      example = tf.train.Example(features=tf.train.Features(feature=fields))
+      writer.write(example.SerializeToString())
+  features = {
+    key: {'shape': [], 'dtype': 'string'}
+    if isinstance(value, bytes)
+    else {'shape': [None], 'dtype': 'int32'}
+    for key, value in rows[0].items()
+  }
+  info = {
+    'num_shards': 1,
+    'features': features,
+    'seqio_version': seqio.__version__,
+  }
+  (folder / 'info.train.json').write_text(json.dumps(info))
+  (folder / 'stats.train.json').write_text(json.dumps({'examples': len(rows)}))
+  (folder / 'COMPLETED').write_text('')
+
+
+def test_a_cached_task_still_draws_anew(folders, tmp_path):
+  name = register(folders, 'cached', chunk_lengths=(3, 3))
+  task = seqio.get_mixture_or_task(f'{name}_chunks')
+  assert task.supports_caching
+  assert not task.requires_caching
+  # Reversed on disk, so that one sees where examples come from.
+  write_cache(
+    task,
+    tmp_path / task.name,
+    lambda row: {**row, 'inputs': row['inputs'][::-1]},
+  )
+  seqio.add_global_cache_dirs([str(tmp_path)])
+  found = examples(task.name, use_cached=True, num_epochs=5)
+  _, docids, collection = folders
+  pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)
+  texts = {
+    d.doc_id: pieces.encode(f'{d.title} {d.text}')[::-1]
+    for d in collection.documents
+  }
+  drawn = set()
+  for row in found:
+    doc_id = row['doc_id'].decode()
+    *inputs, end = row['inputs'].tolist()
+    tokens = texts[doc_id]
+    assert end == vocabulary.EOS_ID
+    assert len(inputs) == 3
+    assert any(tokens[i : i + 3] == inputs for i in range(len(tokens)))
+    assert row['targets'].tolist() == rows[doc_id]
+    drawn.add((doc_id, *inputs))
+  assert len(found) == 5 * len(texts)
+  assert len(drawn) > 2 * len(texts)
