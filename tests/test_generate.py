@@ -1,0 +1,134 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of queries decode as each query does alone, compiled once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genret.constraints.trie import Trie
+from genret.decoding import generate as generate_lib
+from genret.decoding.generate import generate, generate_batches
+from genret.models.t5 import T5Config, Transformer
+
+V, T, K, L = 20, 5, 3, 4
+CONFIG = T5Config(
+  vocab_size=V,
+  emb_dim=8,
+  num_heads=2,
+  head_dim=4,
+  num_encoder_layers=1,
+  num_decoder_layers=1,
+  mlp_dim=8,
+)
+MODULE = Transformer(CONFIG)
+TRIE = Trie.from_sequences(
+  [[5], [5, 6], [5, 6, 7], [8, 9], [9, 8, 7], [10]], vocab_size=V
+)
+OPTIONS = {'num_beams': K, 'max_length': L}
+
+
+@pytest.fixture(scope='module')
+def params():
+  tokens = jnp.ones((1, 1), jnp.int32)
+  return MODULE.init(
+    jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
+  )['params']
+
+
+def draw(count, seed=0):
+  """Queries of every length from nothing on."""
+  rng = np.random.default_rng(seed)
+  rows = rng.integers(2, V, (count, T)).astype(np.int32)
+  return rows * (np.arange(T) < (np.arange(count) % (T + 1))[:, None])
+
+
+@pytest.mark.parametrize('count', [0, 1, 3, 4, 7])
+def test_batches_decode_as_single_queries_do(params, count):
+  queries = draw(count)
+  found = list(
+    generate_batches(MODULE, params, queries, TRIE, batch_size=3, **OPTIONS)
+  )
+  sizes = [len(batch.tokens) for batch in found]
+  assert sizes == [min(3, count - first) for first in range(0, count, 3)]
+  i = 0
+  for batch in found:
+    assert all(isinstance(x, np.ndarray) for x in batch)
+    for row in range(len(batch.tokens)):
+      alone = generate(MODULE, params, queries[i : i + 1], TRIE, **OPTIONS)
+      np.testing.assert_array_equal(batch.tokens[row], alone.tokens[0])
+      np.testing.assert_array_equal(batch.lengths[row], alone.lengths[0])
+      np.testing.assert_array_equal(batch.legal[row], alone.legal[0])
+      np.testing.assert_allclose(batch.scores[row], alone.scores[0], rtol=1e-5)
+      i += 1
+  assert i == count
+
+
+def test_queries_differ(params):
+  """Otherwise the test above would tell little."""
+  (batch,) = generate_batches(
+    MODULE, params, draw(7), TRIE, batch_size=7, **OPTIONS
+  )
+  assert len({scores.tobytes() for scores in batch.scores}) > 3
+  assert batch.tokens.shape == (7, K, L)
+  assert (np.diff(batch.scores, axis=1) <= 0).all()
+
+
+def test_scores_are_those_of_the_whole_pass(params):
+  """The sum of log-probabilities, from one pass over the finished answer."""
+  queries = draw(6)
+  (batch,) = generate_batches(
+    MODULE, params, queries, TRIE, batch_size=6, **OPTIONS
+  )
+  target = batch.tokens.reshape(-1, L)
+  logits = MODULE.apply(
+    {'params': params},
+    np.repeat(queries[1:], K, axis=0),
+    np.pad(target, ((0, 0), (1, 0)))[K:, :-1],
+    target[K:],
+    enable_dropout=False,
+  )
+  log_probs = np.asarray(jax.nn.log_softmax(logits))
+  taken = np.take_along_axis(log_probs, target[K:, :, None], 2)[..., 0]
+  expected = (taken * (target[K:] > 0)).sum(1).reshape(-1, K)
+  np.testing.assert_allclose(batch.scores[1:], expected, rtol=1e-4)
+
+
+def test_several_batches_trace_once(params, monkeypatch):
+  calls = []
+  start = generate_lib.start_decoding
+
+  def counted(*args, **kwargs):
+    calls.append(args)
+    return start(*args, **kwargs)
+
+  monkeypatch.setattr(generate_lib, 'start_decoding', counted)
+  # A shape that no other test has.
+  queries = np.pad(draw(9), ((0, 0), (0, 1)))
+  options = {'batch_size': 4, 'num_beams': 2, 'max_length': L}
+  found = list(generate_batches(MODULE, params, queries, TRIE, **options))
+  assert [len(batch.tokens) for batch in found] == [4, 4, 1]
+  assert len(calls) == 1
+  # Nor do new weights or other identifiers of as many states compile again.
+  doubled = jax.tree.map(lambda x: x + x, params)
+  list(generate_batches(MODULE, doubled, queries, TRIE, **options))
+  other = Trie.from_sequences(
+    [[4], [4, 6], [4, 6, 7], [8, 9], [9, 8, 7], [10]], vocab_size=V
+  )
+  changed = list(generate_batches(MODULE, params, queries, other, **options))
+  assert len(calls) == 1
+  assert 4 in np.concatenate([batch.tokens for batch in changed])
+  assert 5 not in np.concatenate([batch.tokens[..., 0] for batch in changed])
+
+
+def test_normalisation_is_passed_on(params):
+  legal, whole = (
+    next(
+      generate_batches(
+        MODULE, params, draw(3), TRIE, batch_size=3, normalize=name, **OPTIONS
+      )
+    )
+    for name in ('legal', 'vocabulary')
+  )
+  assert (legal.scores > whole.scores + 0.1).all()
