@@ -20,6 +20,7 @@ that one gin file serves any corpus, under the embedded trainer and under T5X:
 """
 
 import functools
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -52,8 +53,8 @@ def mixture(
 ) -> str:
   """Registers the tasks and their mixture, and returns the mixture's name.
 
-  Registering the same again does nothing; other arguments or other identifiers
-  under a known name replace it.
+  Registering the same again does nothing; other arguments, identifiers or
+  words under a known name replace it.
 
   Args:
     name: of the mixture; letters, digits and underscores.
@@ -77,8 +78,8 @@ def mixture(
   rates = dict(rates or {'retrieval': 1.0, 'chunks': 1.0})
   table = DocidTable.load(docids)
   signature = (
-    str(corpus),
-    table.hash,
+    (str(corpus), str(docids)),
+    (table.hash, _digest(Path(docids) / vocabulary_lib.VOCABULARY_FILE)),
     tuple(sorted(rates.items())),
     (query_prefix, passage_prefix, query_drop_rate),
     (tuple(chunk_lengths), tuple(keyword_lengths)),
@@ -88,7 +89,10 @@ def mixture(
   _check_corpus(table, corpus)
   add = functools.partial(
     _add_task,
-    output_features=_output_features(docids, table),
+    output_features={
+      'inputs': seqio.Feature(input_vocabulary(docids), add_eos=True),
+      'targets': seqio.Feature(output_vocabulary(docids), add_eos=True),
+    },
     corpus=corpus,
     data_dir=Path(docids) / 'tfds',
   )
@@ -162,25 +166,25 @@ def identifier_accuracy(
   return {'Success@1': float(np.mean(right)) if right else 0.0}
 
 
+def input_vocabulary(docids: str | os.PathLike[str]) -> seqio.Vocabulary:
+  """The text pieces in a folder of identifiers."""
+  return seqio.SentencePieceVocabulary(
+    str(Path(docids) / vocabulary_lib.VOCABULARY_FILE), extra_ids=0
+  )
+
+
+def output_vocabulary(docids: str | os.PathLike[str]) -> seqio.Vocabulary:
+  """The tokens of a folder of identifiers, as they are."""
+  table = DocidTable.load(docids)
+  return seqio.PassThroughVocabulary(table.vocab_size, table.eos_id)
+
+
 def _trim(tokens: Sequence[int]) -> list[int]:
   """An identifier as the table has it: without eos and padding."""
   tokens = list(tokens)
   if vocabulary_lib.EOS_ID in tokens:
     tokens = tokens[: tokens.index(vocabulary_lib.EOS_ID)]
   return [int(token) for token in tokens if token != vocabulary_lib.PAD_ID]
-
-
-def _output_features(
-  docids: str | os.PathLike[str], table: DocidTable
-) -> dict[str, seqio.Feature]:
-  pieces = seqio.SentencePieceVocabulary(
-    str(Path(docids) / vocabulary_lib.VOCABULARY_FILE), extra_ids=0
-  )
-  identifiers = seqio.PassThroughVocabulary(table.vocab_size, table.eos_id)
-  return {
-    'inputs': seqio.Feature(pieces, add_eos=True),
-    'targets': seqio.Feature(identifiers, add_eos=True),
-  }
 
 
 def _add_task(
@@ -213,6 +217,10 @@ def _add_task(
     ),
     metric_fns=[identifier_accuracy],
   )
+
+
+def _digest(path: Path) -> str:
+  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:

@@ -36,6 +36,7 @@ LAYER_OF = {
   'genret.docids': 1,
   'genret.losses': 1,
   'genret.models': 1,
+  'genret.t5x_optimizer': 1,
   'genret.baselines': 2,
   'genret.decoding': 2,
   'genret.features': 2,

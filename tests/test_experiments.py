@@ -1,0 +1,210 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Every gin file: experiments train, under our trainer and under T5X."""
+
+import importlib.util
+import json
+import math
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import gin
+import jax
+import jax.numpy as jnp
+import pytest
+import tensorflow as tf
+import tiny
+
+import genret.gin_configs
+from genret.corpus import load_collection
+from genret.docids import build
+from genret.models import weights
+from genret.models.t5 import Transformer
+from genret.searcher import Searcher
+from genret.tools import train as train_tool
+
+pytestmark = pytest.mark.optax
+
+FOLDER = pathlib.Path(next(iter(genret.gin_configs.__path__)))
+EXPERIMENTS = sorted(p.name for p in (FOLDER / 'experiments').glob('*.gin'))
+MODELS = sorted(p.name for p in (FOLDER / 'models').glob('*.gin'))
+RUNS = sorted((FOLDER / 'runs').glob('*.gin'))
+FROM_CHECKPOINT = 'from_checkpoint.gin'
+
+# tiny.config, for the experiments that name their sizes.
+SIZES = {
+  't5.T5Config.emb_dim': 32,
+  't5.T5Config.num_heads': 2,
+  't5.T5Config.head_dim': 16,
+  't5.T5Config.num_encoder_layers': 1,
+  't5.T5Config.num_decoder_layers': 1,
+  't5.T5Config.mlp_dim': 64,
+}
+
+
+@pytest.fixture(autouse=True)
+def empty_gin():
+  gin.clear_config()
+  yield
+  gin.clear_config()
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+  """Values of the macros that stand for prepared folders."""
+  folder = tmp_path_factory.mktemp('prepared')
+  tiny.write_collection(folder / 'corpus')
+  docids = folder / 'docids'
+  collection = load_collection(folder / 'corpus')
+  build.build(
+    collection,
+    docids,
+    queries_split='train',
+    vocabulary_size=100,
+    dimensions=32,
+  )
+  module = Transformer(tiny.config(build.vocab_size(docids)))
+  tokens = jnp.ones((1, 1), jnp.int32)
+  variables = module.init(
+    jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
+  )
+  weights.save_model(folder / 'initial', module.config, variables['params'])
+  return {
+    'CORPUS': str(folder / 'corpus'),
+    'DOCIDS': str(docids),
+    'INITIAL_CHECKPOINT_PATH': str(folder / 'initial'),
+  }
+
+
+def bindings(experiment, prepared, run_folder, **more):
+  """Words that make an experiment small, for either engine's command."""
+  values = {**prepared, 'MODEL_DIR': str(run_folder), 'BATCH_SIZE': 8}
+  if FROM_CHECKPOINT not in (FOLDER / 'experiments' / experiment).read_text():
+    del values['INITIAL_CHECKPOINT_PATH']
+    values |= SIZES
+  return [f'--gin.{k}={v!r}' for k, v in (values | more).items()]
+
+
+@pytest.mark.parametrize('experiment', EXPERIMENTS)
+def test_an_experiment_trains_here(experiment, prepared, tmp_path, capsys):
+  arguments = bindings(experiment, prepared, tmp_path / 'run', TRAIN_STEPS=1)
+  arguments += [
+    '--gin.train.train.eval_period=0',
+    '--gin.train.train.num_beams=3',
+  ]
+  files = [
+    '--gin_file=runs/genret_train.gin',
+    f'--gin_file=experiments/{experiment}',
+  ]
+  assert train_tool.main([*files, *arguments]) == 0
+  assert capsys.readouterr().out == f'Trained: {tmp_path / "run"}\n'
+  log = json.loads((tmp_path / 'run' / 'log.jsonl').read_text())
+  assert log['step'] == 1
+  assert math.isfinite(log['loss'])
+  searcher = Searcher.load(tmp_path / 'run', step=1)
+  assert len(searcher.search(tiny.WORDS[0], k=3)) == 3
+
+
+@pytest.mark.parametrize('experiment', EXPERIMENTS)
+def test_the_run_file_goes_first(experiment, prepared, tmp_path):
+  arguments = bindings(experiment, prepared, tmp_path / 'run')
+  files = [
+    '--gin_file=experiments/' + experiment,
+    '--gin_file=runs/genret_train.gin',
+  ]
+  with pytest.raises(ValueError, match=r'MODEL/macro.value .*not .*overridden'):
+    train_tool.main([*files, *arguments])
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_a_model_has_the_identifiers_tokens(name, prepared):
+  macros = {
+    'MIXTURE_OR_TASK_NAME': 'none',
+    'TASK_FEATURE_LENGTHS': {},
+    'TRAIN_STEPS': 1,
+    'BATCH_SIZE': 1,
+    'MODEL_DIR': 'none',
+  }
+  train_tool.parse_config(
+    ['runs/genret_train.gin', f'models/{name}'],
+    [f'{key} = {value!r}' for key, value in (macros | prepared).items()],
+  )
+  module = gin.query_parameter('%MODEL').scoped_configurable_fn()
+  assert isinstance(module, Transformer)
+  assert module.config.vocab_size == build.vocab_size(prepared['DOCIDS'])
+  if name != FROM_CHECKPOINT:
+    # T5 1.1, whose dropout is a macro.
+    assert module.config.dropout_rate == 0.1
+    assert module.config.mlp_activations == ('gelu', 'linear')
+
+
+@pytest.mark.parametrize('path', RUNS, ids=lambda path: path.name)
+def test_a_run_file_lists_what_it_requires(path):
+  header, _, body = path.read_text().partition('from __gin__')
+  required = re.findall(r'^(\w+) = %gin\.REQUIRED$', body, re.MULTILINE)
+  assert required
+  for macro in required:
+    assert re.search(rf'^#   .*\b{macro}\b', header, re.MULTILINE), macro
+  used = set(re.findall(r'%([A-Z_]+)\b', body)) - {'gin'}
+  assert used <= set(re.findall(r'^([A-Z_]+) = ', body, re.MULTILINE))
+
+
+def test_run_files_share_the_macros_of_experiments():
+  macros = {
+    path.name: set(re.findall(r'^([A-Z_]+) = ', path.read_text(), re.MULTILINE))
+    for path in RUNS
+  }
+  here_alone = macros['genret_train.gin'] - macros['t5x_train.gin']
+  assert here_alone == {'CORPUS', 'QUERY_PREFIX'}
+
+
+def run_t5x(experiment, prepared, run_folder, **more):
+  arguments = bindings(experiment, prepared, run_folder, **more)
+  return subprocess.run(
+    [
+      *(sys.executable, '-m', 't5x.train', '--gin_file=runs/t5x_train.gin'),
+      *(f'--gin_file=experiments/{experiment}', f'--gin_search_paths={FOLDER}'),
+      *arguments,
+    ],
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+
+
+def read_scalars(folder):
+  """Everything that T5X and seqio wrote for TensorBoard: {name: [value]}."""
+  found = {}
+  for path in folder.glob('events.*'):
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+      event = tf.compat.v1.Event.FromString(record)
+      for value in event.summary.value:
+        array = tf.make_ndarray(value.tensor)
+        found.setdefault(value.tag, []).append(array)
+  return found
+
+
+@pytest.mark.t5x
+@pytest.mark.skipif(
+  importlib.util.find_spec('t5x') is None,
+  reason='T5X is not installed (it is on no package index)',
+)
+@pytest.mark.parametrize('experiment', EXPERIMENTS)
+def test_an_experiment_trains_under_t5x(experiment, prepared, tmp_path):
+  folder = tmp_path / 'run'
+  done = run_t5x(
+    experiment, prepared, folder, TRAIN_STEPS=2, EVAL_STEPS=1, NUM_DECODES=3
+  )
+  assert done.returncode == 0, done.stderr[-3000:]
+  assert (folder / 'checkpoint_2' / 'state').is_dir()
+  train = read_scalars(folder / 'train')
+  assert math.isfinite(train['loss'][-1])
+  (task,) = (folder / 'inference_eval').iterdir()
+  assert task.name == f'{experiment.removesuffix(".gin")}_retrieval'
+  (success,) = read_scalars(task)['eval/Success@1']
+  assert 0 <= success <= 1
