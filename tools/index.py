@@ -9,6 +9,7 @@ example:
 """
 
 import argparse
+import re
 import time
 from collections.abc import Sequence
 
@@ -87,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _option(text: str) -> tuple[str, int]:
-  name, equals, value = text.partition('=')
-  if not equals or not value.lstrip('-').isdigit():
+  if not re.fullmatch(r'\w+=-?[0-9]+', text):
     raise ValueError(f'Expected --option NAME=INTEGER, got {text!r}.')
+  name, _, value = text.partition('=')
   return name, int(value)

@@ -16,16 +16,18 @@ import dataclasses
 import importlib
 import os
 import pkgutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sentencepiece
 
 from genret import docids as docids_package
 from genret import embeddings
 from genret import vocabulary as vocabulary_lib
-from genret.corpus import Collection
+from genret.corpus import Collection, Document
 from genret.docids.table import DocidTable
 
 
@@ -90,61 +92,87 @@ def build(
       f'Expected documents to name, {collection.name} has none; check its '
       'corpus.jsonl.'
     )
-  if vectors is not None and len(vectors) != len(documents):
+  if vectors is not None and (
+    np.ndim(vectors) != 2 or len(vectors) != len(documents)
+  ):
     raise ValueError(
-      f'Expected a vector for each of {len(documents)} documents, got '
-      f'{len(vectors)}; embed the corpus in its own order.'
+      f'Expected vectors [{len(documents)}, any], one for each document, got '
+      f'shape {np.shape(vectors)}; embed the corpus in its own order.'
     )
-  texts = [f'{d.title}\n{d.text}' for d in documents]
+  if dimensions < 2:
+    raise ValueError(f'Expected 2 dimensions or more, got {dimensions}.')
   queries = _queries_of(collection, queries_split)
-  path = Path(output) / vocabulary_lib.VOCABULARY_FILE
-  if vocabulary is None:
-    pieces = vocabulary_lib.train_vocabulary(
-      texts + [q for of in queries for q in of], path, size=vocabulary_size
+  texts = [f'{d.title}\n{d.text}' for d in documents]
+  with tempfile.TemporaryDirectory() as folder:
+    if vocabulary is None:
+      vocabulary = Path(folder) / vocabulary_lib.VOCABULARY_FILE
+      vocabulary_lib.train_vocabulary(
+        texts + [q for of in queries for q in of],
+        vocabulary,
+        size=vocabulary_size,
+      )
+    pieces = vocabulary_lib.load_vocabulary(vocabulary)
+    first_token = text_tokens or pieces.get_piece_size()
+    if first_token < pieces.get_piece_size():
+      raise ValueError(
+        f'Expected text_tokens of at least {pieces.get_piece_size()}, the '
+        f'pieces of the vocabulary, got {text_tokens}.'
+      )
+    space = embeddings.latent_semantic_analysis(
+      pieces.encode(
+        [
+          '\n'.join([text, *of])
+          for text, of in zip(texts, queries, strict=True)
+        ]
+      ),
+      pieces.get_piece_size(),
+      dimensions=dimensions - 1,  # the last one marks the end of identifiers
+      seed=seed,
     )
-  else:
-    pieces = vocabulary_lib.copy_vocabulary(vocabulary, path)
-  first_token = text_tokens or pieces.get_piece_size()
-  if first_token < pieces.get_piece_size():
-    raise ValueError(
-      f'Expected text_tokens of at least {pieces.get_piece_size()}, the pieces '
-      f'of the vocabulary, got {text_tokens}.'
-    )
-  space = embeddings.latent_semantic_analysis(
-    pieces.encode(
-      ['\n'.join([text, *of]) for text, of in zip(texts, queries, strict=True)]
-    ),
-    pieces.get_piece_size(),
-    dimensions=dimensions - 1,  # the last one marks the end of identifiers
-    seed=seed,
-  )
-  options = dict(options or {})
-  try:
-    table = known[scheme](
+    options = dict(options or {})
+    table = _name(
+      scheme,
       documents,
       pieces,
+      options,
       first_token=first_token,
       vectors=lambda: space.document_DxE if vectors is None else vectors,
       seed=seed,
-      **options,
     )
+    meta = {
+      'scheme': scheme,
+      'options': options,
+      'seed': seed,
+      'corpus_hash': collection.hash,
+      'text_tokens': first_token,
+    }
+    table = dataclasses.replace(table, meta=meta)
+    initial = embeddings.initial_embeddings(space, table)
+    # Only now: a failure leaves the folder as it was.
+    vocabulary_lib.copy_vocabulary(
+      vocabulary, Path(output) / vocabulary_lib.VOCABULARY_FILE
+    )
+    table.save(output)
+    embeddings.save(output, initial, table)
+  return table
+
+
+def _name(
+  scheme: str,
+  documents: Sequence[Document],
+  pieces: sentencepiece.SentencePieceProcessor,
+  options: Mapping[str, Any],
+  **arguments: Any,
+) -> DocidTable:
+  """Calls the scheme; options that it does not take are the user's error."""
+  try:
+    return schemes()[scheme](documents, pieces, **arguments, **options)
   except TypeError as error:
-    if 'unexpected keyword argument' not in str(error):
+    if 'keyword argument' not in str(error):
       raise
     raise ValueError(
-      f'Expected options of the scheme {scheme}, got {options}: {error}.'
+      f'Expected options of the scheme {scheme}, got {dict(options)}: {error}.'
     ) from error
-  meta = {
-    'scheme': scheme,
-    'options': options,
-    'seed': seed,
-    'corpus_hash': collection.hash,
-    'text_tokens': first_token,
-  }
-  table = dataclasses.replace(table, meta=meta)
-  table.save(output)
-  embeddings.save(output, embeddings.initial_embeddings(space, table), table)
-  return table
 
 
 def vocab_size(docids: str | os.PathLike[str]) -> int:
@@ -164,6 +192,8 @@ def _queries_of(
         f'{split!r}.'
       )
     for query_id, judgements in collection.qrels[split].items():
+      if query_id not in collection.queries:
+        continue  # counted by Collection.unknown_judgements
       for doc_id, relevance in judgements.items():
         if relevance > 0 and doc_id in found:
           found[doc_id].append(collection.queries[query_id])

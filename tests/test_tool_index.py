@@ -1,0 +1,152 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""genret index: a folder of identifiers, and what a person reads of it."""
+
+import re
+
+import numpy as np
+import pytest
+import tiny_collection
+
+from genret import embeddings, tools, vocabulary
+from genret.constraints.trie import Trie
+from genret.docids import build
+from genret.docids.table import DocidTable
+
+
+@pytest.fixture(scope='module')
+def corpus(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('index') / 'corpus'
+  return folder, tiny_collection.write(folder)
+
+
+def index(corpus, output, *words, scheme='atomic') -> int:
+  folder, _ = corpus
+  return tools.main(
+    [
+      *('index', 'docids', '--corpus', str(folder), '--output', str(output)),
+      *('--scheme', scheme, '--vocabulary-size', '120', '--dimensions', '8'),
+      *words,
+    ]
+  )
+
+
+@pytest.mark.parametrize('scheme', build.schemes())
+def test_every_scheme_is_built_as_by_the_library(corpus, tmp_path, scheme):
+  assert index(corpus, tmp_path / 'a', '--seed', '2', scheme=scheme) == 0
+  _, collection = corpus
+  expected = build.build(
+    collection,
+    tmp_path / 'b',
+    scheme=scheme,
+    vocabulary_size=120,
+    dimensions=8,
+    seed=2,
+  )
+  table = DocidTable.load(tmp_path / 'a')
+  assert (table.hash, table.meta) == (expected.hash, expected.meta)
+  for a, b in zip(
+    embeddings.load(tmp_path / 'a'),
+    embeddings.load(tmp_path / 'b'),
+    strict=True,
+  ):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_every_flag_arrives(corpus, tmp_path):
+  _, collection = corpus
+  size = len(collection.documents)
+  vectors = np.random.default_rng(0).normal(size=(size, 3)).astype(np.float32)
+  np.save(tmp_path / 'vectors.npy', vectors)
+  own = tmp_path / 'own.model'
+  vocabulary.train_vocabulary(['abcdefghijklmnopqrstuvwxyz sea'], own)
+  arguments = {
+    'scheme': 'hierarchical-kmeans',
+    'vocabulary': own,
+    'text_tokens': 150,
+    'queries_split': 'train',
+    'dimensions': 6,
+    'seed': 5,
+  }
+  flags = [
+    word
+    for name, value in arguments.items()
+    if name != 'scheme'
+    for word in (f'--{name.replace("_", "-")}', str(value))
+  ]
+  flags += ['--embeddings', str(tmp_path / 'vectors.npy')]
+  flags += ['--option', 'k=3', '--option', 'c=2']
+  assert index(corpus, tmp_path / 'a', *flags, scheme=arguments['scheme']) == 0
+  expected = build.build(
+    collection,
+    tmp_path / 'b',
+    vectors=vectors,
+    options={'k': 3, 'c': 2},
+    **arguments,
+  )
+  table = DocidTable.load(tmp_path / 'a')
+  assert (table.hash, table.meta) == (expected.hash, expected.meta)
+  idf_V, other_V = (embeddings.load(tmp_path / x).idf_V for x in 'ab')
+  np.testing.assert_array_equal(idf_V, other_V)
+  # The flags that change no identifier were heard as well.
+  build.build(collection, tmp_path / 'c', **arguments | {'queries_split': None})
+  assert not np.array_equal(idf_V, embeddings.load(tmp_path / 'c').idf_V)
+
+
+def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
+  assert index(corpus, tmp_path, scheme='naive') == 0
+  lines = capsys.readouterr().out.splitlines()
+  table = DocidTable.load(tmp_path)
+  found = dict(re.split(r'  +', line.strip(), maxsplit=1) for line in lines)
+  lengths = table.lengths_D
+  assert float(found.pop('seconds')) >= 0
+  assert found == {
+    'documents': str(tiny_collection.SIZE),
+    'scheme': 'naive',
+    'text tokens': str(table.meta['text_tokens']),
+    'vocabulary': '128',
+    'tokens per identifier': f'{min(lengths)} to {max(lengths)}, mean '
+    f'{sum(lengths) / len(lengths):.2f}',
+    'collision rate': '0.0000',
+    'trie': f'{Trie.from_table(table).nbytes:,} bytes',
+    'hash': table.hash[:16],
+    'folder': str(tmp_path),
+  }
+
+
+@pytest.mark.parametrize(
+  ('words', 'message'),
+  [
+    (['--option', 'k'], r"Expected --option NAME=INTEGER, got 'k'\."),
+    (['--option', 'k=1.5'], r"Expected --option NAME=INTEGER, got 'k=1.5'\."),
+    (['--option', 'k='], r"Expected --option NAME=INTEGER, got 'k='\."),
+    (['--option', 'k=--5'], r"Expected --option NAME=INTEGER, got 'k=--5'\."),
+    (['--option', '=5'], r"Expected --option NAME=INTEGER, got '=5'\."),
+    (['--option', 'k=5'], 'Expected options of the scheme atomic, got .*'),
+    (
+      ['--queries-split', 'test'],
+      r"Expected one of the splits .* got 'test'\.",
+    ),
+    (['--embeddings', 'gone.npy'], '.*gone.npy.*'),
+    (['--vocabulary', 'gone'], 'Expected a SentencePiece model at gone, .*'),
+    (['--scheme', 'best'], r"Expected one of the schemes atomic, .*'best'\."),
+  ],
+)
+def test_a_mistake_gets_one_sentence(corpus, tmp_path, capsys, words, message):
+  assert index(corpus, tmp_path / 'out', *words) == 2
+  captured = capsys.readouterr()
+  assert captured.out == ''
+  assert re.fullmatch(rf'(genret[^:]*: )?{message}\n', captured.err), (
+    captured.err
+  )
+  assert not (tmp_path / 'out').exists()
+
+
+def test_the_help_lists_schemes_and_an_example(capsys):
+  with pytest.raises(SystemExit) as stop:
+    tools.main(['index', 'docids', '--help'])
+  assert stop.value.code == 0
+  text = capsys.readouterr().out
+  assert 'genret index docids --scheme atomic --corpus' in text
+  for scheme in build.schemes():
+    assert scheme in text
