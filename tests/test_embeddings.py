@@ -272,9 +272,8 @@ def latent_model(tmp_path_factory):
   )
   module = Transformer(config)
   tokens = jnp.ones((1, 1), jnp.int32)
-  params = module.init(
-    jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
-  )['params']
+  init = jax.jit(functools.partial(module.init, enable_dropout=False))
+  params = init(jax.random.key(0), tokens, tokens, tokens)['params']
   pieces = vocabulary.load_vocabulary(docids)
   return module, params, table, pieces, docids
 

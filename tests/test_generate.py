@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of queries decode as each query does alone, compiled once."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,9 +34,8 @@ OPTIONS = {'num_beams': K, 'max_length': L}
 @pytest.fixture(scope='module')
 def params():
   tokens = jnp.ones((1, 1), jnp.int32)
-  return MODULE.init(
-    jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
-  )['params']
+  init = jax.jit(functools.partial(MODULE.init, enable_dropout=False))
+  return init(jax.random.key(0), tokens, tokens, tokens)['params']
 
 
 def draw(count, seed=0):
@@ -82,12 +83,12 @@ def test_scores_are_those_of_the_whole_pass(params):
     MODULE, params, queries, TRIE, batch_size=6, **OPTIONS
   )
   target = batch.tokens.reshape(-1, L)
-  logits = MODULE.apply(
+  apply = jax.jit(functools.partial(MODULE.apply, enable_dropout=False))
+  logits = apply(
     {'params': params},
     np.repeat(queries[1:], K, axis=0),
     np.pad(target, ((0, 0), (1, 0)))[K:, :-1],
     target[K:],
-    enable_dropout=False,
   )
   log_probs = np.asarray(jax.nn.log_softmax(logits))
   taken = np.take_along_axis(log_probs, target[K:, :, None], 2)[..., 0]
