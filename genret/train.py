@@ -6,6 +6,7 @@
 on from its newest checkpoint, with the batches that would have come.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -141,97 +142,100 @@ def train(
     )
   state = (params, jax.jit(optimizer.init, out_shardings=everywhere)(params))
 
-  # --- Go on from the newest checkpoint, or keep the untrained model.
-  manager = checkpoints.checkpoint_manager(run_folder, keep=keep_checkpoints)
-  first_step = manager.latest_step() or 0
-  if manager.latest_step() is None:
-    checkpoints.save_step(manager, 0, *state)
-  else:
-    state = checkpoints.restore_step(manager, first_step, *state)
-
-  # --- The step, the data from where they stopped, the evaluation, the logs.
-  step_fn = _make_step(module, optimizer, label_smoothing, z_loss)
-  batches = _batches(
-    mixture_or_task_name,
-    task_feature_lengths,
-    batch_size,
-    seed=seed,
-    skip=first_step,
-    use_cached=use_cached_tasks,
-  )
-  searcher = Searcher(
-    module,
-    state[0],
-    vocabulary=vocabulary_lib.load_vocabulary(docids),
-    table=table,
-    input_length=task_feature_lengths['inputs'],
-    num_beams=num_beams,
-    query_prefix=query_prefix,
-  )
-  queries: dict[str, str] = {}
-  qrels: dict[str, dict[str, int]] = {}
-  if eval_period:
-    queries, qrels = split_queries(
-      load_collection(corpus), eval_split, limit=eval_queries
+  with contextlib.ExitStack() as closing:
+    # --- Go on from the newest checkpoint, or keep the untrained model.
+    manager = closing.enter_context(
+      checkpoints.checkpoint_manager(run_folder, keep=keep_checkpoints)
     )
-  writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
-  log = _open_log(run_folder / 'log.jsonl', first_step)
+    first_step = manager.latest_step() or 0
+    if manager.latest_step() is None:
+      checkpoints.save_step(manager, 0, *state)
+    else:
+      state = checkpoints.restore_step(manager, first_step, *state)
 
-  def write(step: int, scalars: Mapping[str, float]) -> None:
-    writer.write_scalars(step, dict(scalars))
-    log.write(json.dumps({'step': step, **scalars}) + '\n')
-    log.flush()
+    # --- The step, the data from where they stopped, the evaluation, the logs.
+    step_fn = _make_step(module, optimizer, label_smoothing, z_loss)
+    batches = _batches(
+      mixture_or_task_name,
+      task_feature_lengths,
+      batch_size,
+      seed=seed,
+      skip=first_step,
+      use_cached=use_cached_tasks,
+    )
+    searcher = Searcher(
+      module,
+      state[0],
+      vocabulary=vocabulary_lib.load_vocabulary(docids),
+      table=table,
+      input_length=task_feature_lengths['inputs'],
+      num_beams=num_beams,
+      query_prefix=query_prefix,
+    )
+    queries: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    if eval_period:
+      queries, qrels = split_queries(
+        load_collection(corpus), eval_split, limit=eval_queries
+      )
+    writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
+    closing.callback(writer.close)
+    log = closing.enter_context(_open_log(run_folder / 'log.jsonl', first_step))
 
-  # --- Train.
-  shown: dict[str, str] = {}
-  pending: list[TokenLosses] = []
-  bar = tqdm(
-    total=train_steps,
-    initial=first_step,
-    desc='train',
-    unit='step',
-    disable=not progress,
-  )
+    def write(step: int, scalars: Mapping[str, float]) -> None:
+      writer.write_scalars(step, dict(scalars))
+      log.write(json.dumps({'step': step, **scalars}) + '\n')
+      log.flush()
 
-  def measure(step: int) -> None:
-    searcher.params = state[0]
-    measured = evaluate_searcher(searcher, queries, qrels)
-    scalars = {**measured.evaluation.mean, **measured.rates}
-    write(step, {f'{eval_split}/{name}': v for name, v in scalars.items()})
-    best = measured.evaluation.mean['Success@10']
-    shown[f'{eval_split} Success@10'] = f'{best:.3f}'
-    bar.set_postfix(shown)
+    # --- Train.
+    shown: dict[str, str] = {}
+    pending: list[TokenLosses] = []
+    bar = closing.enter_context(
+      tqdm(
+        total=train_steps,
+        initial=first_step,
+        desc='train',
+        unit='step',
+        disable=not progress,
+      )
+    )
 
-  if eval_period and not first_step:
-    measure(0)
-  last_time = time.perf_counter()
-  for step in range(first_step + 1, train_steps + 1):
-    batch = jax.device_put(next(batches), split_batch)
-    state, losses = step_fn(state, batch, jax.random.fold_in(dropout_key, step))
-    pending.append(losses)
-    # Two steps ahead keep the device busy; more would only take memory.
-    if len(pending) > 2:
-      pending[-3].loss.block_until_ready()
-    bar.update()
-    if step % log_period == 0 or step == train_steps:
-      scalars = _summarise(pending, step)
-      seconds = time.perf_counter() - last_time
-      scalars['examples_per_second'] = batch_size * len(pending) / seconds
-      pending = []
-      write(step, scalars)
-      shown['loss'] = f'{scalars["loss"]:.3f}'
+    def measure(step: int) -> None:
+      searcher.params = state[0]
+      measured = evaluate_searcher(searcher, queries, qrels)
+      scalars = {**measured.evaluation.mean, **measured.rates}
+      write(step, {f'{eval_split}/{name}': v for name, v in scalars.items()})
+      best = measured.evaluation.mean['Success@10']
+      shown[f'{eval_split} Success@10'] = f'{best:.3f}'
       bar.set_postfix(shown)
-      last_time = time.perf_counter()
-    if eval_period and (step % eval_period == 0 or step == train_steps):
-      measure(step)
-      last_time = time.perf_counter()
-    if step % checkpoint_period == 0 or step == train_steps:
-      checkpoints.save_step(manager, step, *state)
-  bar.close()
-  manager.wait_until_finished()
-  manager.close()
-  writer.close()
-  log.close()
+
+    if eval_period and not first_step:
+      measure(0)
+    last_time = time.perf_counter()
+    for step in range(first_step + 1, train_steps + 1):
+      batch = jax.device_put(next(batches), split_batch)
+      state, losses = step_fn(
+        state, batch, jax.random.fold_in(dropout_key, step)
+      )
+      pending.append(losses)
+      # Two steps ahead keep the device busy; more would only take memory.
+      if len(pending) > 2:
+        pending[-3].loss.block_until_ready()
+      bar.update()
+      if step % log_period == 0 or step == train_steps:
+        scalars = _summarise(pending, step)
+        seconds = time.perf_counter() - last_time
+        scalars['examples_per_second'] = batch_size * len(pending) / seconds
+        pending = []
+        write(step, scalars)
+        shown['loss'] = f'{scalars["loss"]:.3f}'
+        bar.set_postfix(shown)
+        last_time = time.perf_counter()
+      if eval_period and (step % eval_period == 0 or step == train_steps):
+        measure(step)
+        last_time = time.perf_counter()
+      if step % checkpoint_period == 0 or step == train_steps:
+        checkpoints.save_step(manager, step, *state)
   return run_folder
 
 

@@ -3,6 +3,7 @@
 """Settings of every test: strict JAX, quiet libraries, repeatable examples."""
 
 import os
+import tempfile
 
 # Before TensorFlow or JAX is imported anywhere. Tests speak to no network, and
 # run on the CPU unless the caller says otherwise (JAX_PLATFORMS=cuda).
@@ -11,6 +12,13 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
+
+# Many tests compile the same small programs; each session compiles them once,
+# processes that tests start included.
+_COMPILED = tempfile.TemporaryDirectory(prefix='genret_compiled_')
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', _COMPILED.name)
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
 
 import hypothesis
 import jax

@@ -26,6 +26,7 @@ LAYER_OF = {
   'genret.corpus': 0,
   'genret.ir_datasets_reader': 0,
   'genret.metrics': 0,
+  'genret.plots': 0,
   'genret.report': 0,
   'genret.runs': 0,
   'genret.text_files': 0,

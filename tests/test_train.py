@@ -260,7 +260,7 @@ def test_what_does_not_fit_is_refused(corpus, docids, tmp_path):
       tmp_path / 'a',
       task_feature_lengths={'inputs': 12, 'targets': 1},
     )
-  with pytest.raises(ValueError, match='set it to 256'):
+  with pytest.raises(ValueError, match='set it to 128'):
     train(
       corpus,
       docids('atomic'),

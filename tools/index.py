@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
   add('--text-tokens', type=int, help='rows of the model that text takes')
   add('--queries-split', help="count this split's queries as document text")
   add('--embeddings', help='.npy file of document vectors to cluster')
-  add('--dimensions', type=int, default=256, help='of the latent vectors')
+  add('--dimensions', type=int, default=512, help='of the latent vectors')
   add(
     '--option',
     action='append',

@@ -49,7 +49,7 @@ def build(
   vocabulary_size: int = 8000,
   text_tokens: int | None = None,
   queries_split: str | None = None,
-  dimensions: int = 256,
+  dimensions: int = 512,
   vectors: np.ndarray | None = None,
   seed: int = 0,
   options: Mapping[str, Any] | None = None,
