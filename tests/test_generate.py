@@ -11,6 +11,7 @@ import pytest
 
 from genret.constraints.trie import Trie
 from genret.decoding import generate as generate_lib
+from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate, generate_batches
 from genret.models.t5 import T5Config, Transformer
 
@@ -66,23 +67,27 @@ def test_batches_decode_as_single_queries_do(params, count):
   assert i == count
 
 
+def decoded(params, queries):
+  """All batches side by side; one shape, so that nothing compiles again."""
+  found = generate_batches(
+    MODULE, params, queries, TRIE, batch_size=3, **OPTIONS
+  )
+  return BeamSearchOutput(*map(np.concatenate, zip(*found, strict=True)))
+
+
 def test_queries_differ(params):
   """Otherwise the test above would tell little."""
-  (batch,) = generate_batches(
-    MODULE, params, draw(7), TRIE, batch_size=7, **OPTIONS
-  )
-  assert len({scores.tobytes() for scores in batch.scores}) > 3
-  assert batch.tokens.shape == (7, K, L)
-  assert (np.diff(batch.scores, axis=1) <= 0).all()
+  out = decoded(params, draw(7))
+  assert len({scores.tobytes() for scores in out.scores}) > 3
+  assert out.tokens.shape == (7, K, L)
+  assert (np.diff(out.scores, axis=1) <= 0).all()
 
 
 def test_scores_are_those_of_the_whole_pass(params):
   """The sum of log-probabilities, from one pass over the finished answer."""
   queries = draw(6)
-  (batch,) = generate_batches(
-    MODULE, params, queries, TRIE, batch_size=6, **OPTIONS
-  )
-  target = batch.tokens.reshape(-1, L)
+  out = decoded(params, queries)
+  target = out.tokens.reshape(-1, L)
   apply = jax.jit(functools.partial(MODULE.apply, enable_dropout=False))
   logits = apply(
     {'params': params},
@@ -93,7 +98,7 @@ def test_scores_are_those_of_the_whole_pass(params):
   log_probs = np.asarray(jax.nn.log_softmax(logits))
   taken = np.take_along_axis(log_probs, target[K:, :, None], 2)[..., 0]
   expected = (taken * (target[K:] > 0)).sum(1).reshape(-1, K)
-  np.testing.assert_allclose(batch.scores[1:], expected, rtol=1e-4)
+  np.testing.assert_allclose(out.scores[1:], expected, rtol=1e-4)
 
 
 def test_several_batches_trace_once(params, monkeypatch):
