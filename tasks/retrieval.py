@@ -20,7 +20,6 @@ that one gin file serves any corpus, under the embedded trainer and under T5X:
 """
 
 import functools
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,8 +52,8 @@ def mixture(
 ) -> str:
   """Registers the tasks and their mixture, and returns the mixture's name.
 
-  Registering the same again does nothing; other arguments, identifiers or
-  words under a known name replace it.
+  Registering the same again does nothing; other arguments or other identifiers
+  under a known name replace it.
 
   Args:
     name: of the mixture; letters, digits and underscores.
@@ -79,7 +78,7 @@ def mixture(
   table = DocidTable.load(docids)
   signature = (
     (str(corpus), str(docids)),
-    (table.hash, _digest(Path(docids) / vocabulary_lib.VOCABULARY_FILE)),
+    table.hash,
     tuple(sorted(rates.items())),
     (query_prefix, passage_prefix, query_drop_rate),
     (tuple(chunk_lengths), tuple(keyword_lengths)),
@@ -217,10 +216,6 @@ def _add_task(
     ),
     metric_fns=[identifier_accuracy],
   )
-
-
-def _digest(path: Path) -> str:
-  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:

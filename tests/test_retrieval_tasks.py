@@ -137,6 +137,9 @@ def test_documents_come_in_windows_and_in_keywords(folders):
         assert all(token in rest for token in inputs)
         rarity.append(idf_V[inputs].mean() - idf_V[tokens].mean())
   assert lengths == {2, 3, 4}
+  starts = {tuple(tokens[:2]) for tokens in texts.values()}
+  found = examples(f'{name}_chunks', num_epochs=5)
+  assert any(tuple(row['inputs'][:2]) in starts for row in found)  # the prefix
   assert np.mean(rarity) > 0  # rare words are salient
 
 
@@ -289,6 +292,13 @@ def test_the_metric(targets, predictions, expected):
   found = retrieval.identifier_accuracy(targets, predictions)
   assert found == {'Success@1': expected}
   assert isinstance(found['Success@1'], float)
+
+
+def test_targets_are_compared_without_their_end(folders):
+  task = seqio.get_mixture_or_task(f'{register(folders, "ends")}_retrieval')
+  for is_target, expected in ((True, [5, 6]), (False, [5, 6, 1, 0])):
+    found = task.postprocess_fn([5, 6, 1, 0], example={}, is_target=is_target)
+    assert found == expected
 
 
 def test_seqio_evaluates_the_task(folders):
