@@ -7,10 +7,12 @@ Token ids follow T5: 0 is padding (and the decoder's start), 1 ends a sequence,
 text pieces, so one table of ids serves both sides of a model.
 """
 
+import hashlib
 import io
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sentencepiece
@@ -21,6 +23,9 @@ UNK_ID = 2
 
 # The name of the SentencePiece model in a folder of identifiers.
 VOCABULARY_FILE = 'spiece.model'
+
+# Under this name the metadata of identifiers hold the hash of their vocabulary.
+HASH_FIELD = 'vocabulary_hash'
 
 
 def train_vocabulary(
@@ -97,10 +102,7 @@ def copy_vocabulary(
     path: where the copy goes.
   """
   load_vocabulary(source)
-  source = Path(source)
-  if source.is_dir():
-    source = source / VOCABULARY_FILE
-  return _write(path, source.read_bytes())
+  return _write(path, _model_file(source).read_bytes())
 
 
 def _write(
@@ -115,24 +117,32 @@ def _write(
 
 
 def load_vocabulary(
-  path: str | os.PathLike[str],
+  path: str | os.PathLike[str], meta: Mapping[str, Any] | None = None
 ) -> sentencepiece.SentencePieceProcessor:
   """Loads a SentencePiece model and checks that its ids are T5's.
 
   Args:
     path: the model file, or a folder that holds `spiece.model`.
+    meta: of the identifiers beside it (`DocidTable.meta`), to check that the
+      model is the one they were built with; ones without a hash of it pass.
 
   Raises:
     FileNotFoundError: if there is no such file.
-    ValueError: if the file is no SentencePiece model or has other special ids.
+    ValueError: if the file is no SentencePiece model, has other special ids or
+      is not the one of the identifiers.
   """
-  path = Path(path)
-  if path.is_dir():
-    path = path / VOCABULARY_FILE
+  path = _model_file(path)
   if not path.is_file():
     raise FileNotFoundError(
       f'Expected a SentencePiece model at {path}, found none; train one with '
       '`genret index docids`, or give the path of a spiece.model.'
+    )
+  expected = (meta or {}).get(HASH_FIELD)
+  if expected is not None and expected != vocabulary_hash(path):
+    raise ValueError(
+      f'Expected the vocabulary that the identifiers were built with, {path} '
+      'is another one, perhaps of a build that was interrupted; run `genret '
+      'index docids` again.'
     )
   processor = sentencepiece.SentencePieceProcessor()
   try:
@@ -148,6 +158,16 @@ def load_vocabulary(
       'it with these ids.'
     )
   return processor
+
+
+def vocabulary_hash(path: str | os.PathLike[str]) -> str:
+  """sha256 (hex) of a model file, or of the one in a folder."""
+  return hashlib.sha256(_model_file(path).read_bytes()).hexdigest()
+
+
+def _model_file(path: str | os.PathLike[str]) -> Path:
+  path = Path(path)
+  return path / VOCABULARY_FILE if path.is_dir() else path
 
 
 def encode(

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a collection to a folder of identifiers."""
 
+import contextlib
 import dataclasses
 import hashlib
 import re
@@ -45,6 +46,9 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
     'seed': 3,
     'corpus_hash': collection.hash,
     'text_tokens': vocabulary.load_vocabulary(tmp_path / 'a').get_piece_size(),
+    'vocabulary_hash': hashlib.sha256(
+      (tmp_path / 'a' / 'spiece.model').read_bytes()
+    ).hexdigest(),
   }
   loaded = DocidTable.load(tmp_path / 'a')
   assert (loaded.hash, loaded.meta) == (table.hash, table.meta)
@@ -234,3 +238,66 @@ def test_an_interrupted_build_leaves_nothing_that_loads(
     (ValueError, FileNotFoundError), match=re.escape(str(tmp_path))
   ):
     embeddings.load(tmp_path)
+
+
+def text_of(folder):
+  meta = DocidTable.load(folder).meta
+  return meta, vocabulary.load_vocabulary(folder, meta).serialized_model_proto()
+
+
+def latent_of(folder):
+  return [array.tobytes() for array in embeddings.load(folder)]
+
+
+def parts_that_load(folder):
+  """What the checked readers make of a folder."""
+  found = {}
+  for name, read in (('text', text_of), ('latent', latent_of)):
+    with contextlib.suppress(ValueError, FileNotFoundError):
+      found[name] = read(folder)
+  return found
+
+
+@pytest.mark.parametrize('stage', ['vocabulary', 'table', 'latent'])
+def test_an_interrupted_build_into_a_folder_leaves_no_mixture(
+  collection, tmp_path, monkeypatch, stage
+):
+  """Both builds give the same identifiers, to their words alone they differ."""
+  kwargs = {'text_tokens': 128, 'scheme': 'atomic'}
+  old, new = tmp_path / 'docids', tmp_path / 'whole'
+  hashes = {
+    make(collection, old, vocabulary_size=120, **kwargs).hash,
+    make(collection, new, vocabulary_size=45, **kwargs).hash,
+  }
+  assert len(hashes) == 1
+  whole = [parts_that_load(folder) for folder in (old, new)]
+  assert [set(parts) for parts in whole] == [{'text', 'latent'}] * 2
+
+  def interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+  target, name = {
+    'vocabulary': (vocabulary, 'copy_vocabulary'),
+    'table': (DocidTable, 'save'),
+    'latent': (embeddings, 'save'),
+  }[stage]
+  with monkeypatch.context() as patched:
+    patched.setattr(target, name, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+      make(collection, old, vocabulary_size=45, **kwargs)
+  left = parts_that_load(old)
+  assert left in (
+    {key: parts[key] for key in chosen}
+    for parts in whole
+    for chosen in ((), ('text',), ('text', 'latent'))
+  )
+  # A build that ends makes it whole again.
+  make(collection, old, vocabulary_size=45, **kwargs)
+  assert set(parts_that_load(old)) == {'text', 'latent'}
+
+
+def test_vectors_of_somebody_else_stay(collection, tmp_path):
+  (tmp_path / 'latent').mkdir()
+  (tmp_path / 'latent' / 'mine.txt').write_text('mine')
+  make(collection, tmp_path)
+  assert (tmp_path / 'latent' / 'mine.txt').read_text() == 'mine'

@@ -1,5 +1,8 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
+import hashlib
+import re
+
 import numpy as np
 import pytest
 import sentencepiece
@@ -163,3 +166,21 @@ def test_a_row_holds_at_least_its_end():
 )
 def test_joint_size(text, identifiers, rows):
   assert vocabulary.joint_size(text, identifiers) == rows
+
+
+def test_a_vocabulary_of_other_identifiers_is_refused(tmp_path):
+  path = tmp_path / vocabulary.VOCABULARY_FILE
+  vocabulary.train_vocabulary(TEXTS, path, size=60)
+  digest = vocabulary.vocabulary_hash(tmp_path)
+  assert digest == vocabulary.vocabulary_hash(path)
+  assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+  # Identifiers of an older version, or made by hand, do not tell.
+  for meta in (None, {}, {vocabulary.HASH_FIELD: digest}):
+    vocabulary.load_vocabulary(tmp_path, meta)
+  with pytest.raises(
+    ValueError,
+    match=r'^Expected the vocabulary that the identifiers were built with, '
+    rf'{re.escape(str(path))} is another one, .*; run `genret index docids` '
+    r'again\.$',
+  ):
+    vocabulary.load_vocabulary(tmp_path, {vocabulary.HASH_FIELD: '0' * 64})

@@ -12,10 +12,12 @@ Ids below `first_token` are text; `vectors()` gives document vectors to those
 that want them. Adding a scheme is adding a module; nothing else names it.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import os
 import pkgutil
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,8 +26,8 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
+from genret import array_folder, embeddings
 from genret import docids as docids_package
-from genret import embeddings
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Collection, Document
 from genret.docids.table import DocidTable
@@ -145,16 +147,34 @@ def build(
       'seed': seed,
       'corpus_hash': collection.hash,
       'text_tokens': first_token,
+      vocabulary_lib.HASH_FIELD: vocabulary_lib.vocabulary_hash(vocabulary),
     }
     table = dataclasses.replace(table, meta=meta)
     initial = embeddings.initial_embeddings(space, table)
-    # Only now: a failure leaves the folder as it was.
-    vocabulary_lib.copy_vocabulary(
-      vocabulary, Path(output) / vocabulary_lib.VOCABULARY_FILE
-    )
-    table.save(output)
-    embeddings.save(output, initial, table)
+    _write(output, vocabulary, table, initial)
   return table
+
+
+def _write(
+  output: str | os.PathLike[str],
+  vocabulary: str | os.PathLike[str],
+  table: DocidTable,
+  initial: embeddings.InitialEmbeddings,
+) -> None:
+  """Writes the three parts so that old and new ones never load together.
+
+  The old latent vectors go first, since their header does not tell builds of
+  equal identifiers apart; the table tells a vocabulary that is not its own.
+  """
+  latent = Path(output) / 'latent'
+  with contextlib.suppress(OSError, ValueError):  # nothing that would load
+    array_folder.load(latent, kind='genret.latent', version=1)
+    shutil.rmtree(latent)
+  vocabulary_lib.copy_vocabulary(
+    vocabulary, Path(output) / vocabulary_lib.VOCABULARY_FILE
+  )
+  table.save(output)
+  embeddings.save(output, initial, table)
 
 
 def _name(
