@@ -141,14 +141,21 @@ def read_queries(path: PathLike) -> Iterator[Query]:
 def read_qrels(path: PathLike) -> Qrels:
   """Reads judgements: BEIR (header, 3 columns) or TREC (4 columns) by content.
 
+  Args:
+    path: a file, plain or .gz, `ir_datasets:NAME`, or `genret:NAME/SPLIT` for
+      judgements that come with genret, such as 'genret:squadshifts_wiki/test'.
+
   Returns:
     `{query_id: {doc_id: relevance}}`. Relevance is an integer of any sign.
 
   Raises:
-    ValueError: for a bad line, naming it, and for a pair judged twice with
-      different relevance (a repeated equal line is harmless).
+    ValueError: for a bad line, naming it, for a pair judged twice with
+      different relevance (a repeated equal line is harmless), and for a folder.
+    FileNotFoundError: where there is no such file.
   """
   qrels: Qrels = {}
+  if str(path).startswith('genret:'):
+    path = _shipped_qrels(str(path))
   if str(path).startswith(IR_DATASETS):
     rows = ir_datasets_reader.qrels(str(path))
   else:
@@ -229,6 +236,19 @@ def _unique(records: Iterator[tuple[str, Any]], kind: str) -> Iterator[Any]:
     yield record
 
 
+def _shipped_qrels(path: str) -> pathlib.Path:
+  """The file of `genret:NAME/SPLIT`."""
+  name, _, split = path.partition('/')
+  folder = pathlib.Path(resolve(name)) / 'qrels'
+  splits = sorted(file.stem for file in folder.glob('*.tsv'))
+  if split not in splits:
+    raise ValueError(
+      f'{path}: expected {name}/SPLIT with one of the splits '
+      f'{", ".join(splits)}, found {split!r}; name one of them.'
+    )
+  return folder / f'{split}.tsv'
+
+
 def _beir_file(folder: PathLike, stem: str) -> pathlib.Path | None:
   """Returns `<stem>.jsonl` of a BEIR folder, else the `.gz`, else None."""
   for ending in ('.jsonl', '.jsonl.gz'):
@@ -251,6 +271,11 @@ def _records(
         f'{stem}.jsonl.gz, found neither; check the folder.'
       )
     file = found
+  if not file.exists():
+    raise FileNotFoundError(
+      f'{path}: expected a BEIR folder, a .tsv or a .jsonl file, found no such '
+      'file or folder; check the path.'
+    )
   ending = pathlib.Path(file.name.removesuffix('.gz')).suffix
   if ending not in parsers:
     raise ValueError(
@@ -258,8 +283,6 @@ def _records(
       f'.gz) or {IR_DATASETS}NAME, found a name that ends in {ending!r}; '
       'rename or convert it.'
     )
-  if not file.is_file():
-    raise FileNotFoundError(f'{path}: no such file or folder; check the path.')
   for place, line in read_lines(file):
     yield place, parsers[ending](place, line)
 
@@ -358,6 +381,16 @@ def _tsv_query(place: str, line: str) -> Query:
 
 def _qrel_rows(path: PathLike) -> Iterator[tuple[str, str, str, int]]:
   """Yields (place, query_id, doc_id, relevance); finds the format itself."""
+  if pathlib.Path(path).is_dir():
+    raise ValueError(
+      f'{path}: expected a file of judgements, found a folder; name the file, '
+      'such as qrels/test.tsv of a BEIR folder.'
+    )
+  if not pathlib.Path(path).exists():
+    raise FileNotFoundError(
+      f'{path}: expected a file of judgements, found no such file; check the '
+      'path.'
+    )
   beir = None
   for place, line in read_lines(path):
     if beir is None:

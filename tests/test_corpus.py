@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import re
 import sys
 from typing import NamedTuple
 
@@ -187,8 +188,41 @@ def test_bad_documents_are_named(tmp_path, name, text, message):
 def test_missing_files_are_named(tmp_path):
   with pytest.raises(FileNotFoundError, match=r'neither; check the folder'):
     list(corpus.read_documents(tmp_path))
-  with pytest.raises(FileNotFoundError, match=r'no\.tsv: no such file'):
-    list(corpus.read_documents(tmp_path / 'no.tsv'))
+  # Whatever the name looks like: first it has to be there.
+  for name in ('no.tsv', 'no.jsonl.gz', 'my_folder', 'no.txt', 'no.v2/'):
+    for read in (corpus.read_documents, corpus.read_queries):
+      with pytest.raises(
+        FileNotFoundError,
+        match=rf'{re.escape(name.strip("/"))}: expected a BEIR folder, a \.tsv '
+        r'or a \.jsonl file, found no such file or folder; check the path\.$',
+      ):
+        list(read(tmp_path / name))
+    with pytest.raises(
+      FileNotFoundError, match='expected a file of judgements, found no such'
+    ):
+      corpus.read_qrels(tmp_path / name)
+  with pytest.raises(ValueError, match=r'found a folder; name the file, such'):
+    corpus.read_qrels(tmp_path)
+
+
+def test_judgements_that_come_with_genret():
+  found = corpus.read_qrels('genret:squadshifts_wiki/dev')
+  folder = corpus.SQUADSHIFTS_WIKI
+  assert found == corpus.load_collection(folder).qrels['dev']
+  for path, split in (
+    ('genret:squadshifts_wiki', "''"),
+    ('genret:squadshifts_wiki/', "''"),
+    ('genret:squadshifts_wiki/valid', "'valid'"),
+    ('genret:squadshifts_wiki/../dev', "'../dev'"),
+  ):
+    with pytest.raises(
+      ValueError,
+      match=rf'{path}: expected genret:squadshifts_wiki/SPLIT with one of the '
+      rf'splits dev, test, train, found {split}; name one of them\.$',
+    ):
+      corpus.read_qrels(path)
+  with pytest.raises(ValueError, match='one of the shipped collections squad'):
+    corpus.read_qrels('genret:other/test')
 
 
 def test_query_files(tmp_path):
