@@ -141,3 +141,12 @@ def test_wrong_shapes_and_nan_are_refused():
     documents.rank_documents(tokens, scores, lengths, legal, TABLE)
   legal[1, 1] = False
   documents.rank_documents(tokens, scores, lengths, legal, TABLE)
+
+
+def test_a_negative_limit_is_refused():
+  rows = [[([6, 7, 1], -0.5, True)]]
+  assert as_lists(rank(rows, limit=0)) == [([], [])]
+  with pytest.raises(
+    ValueError, match=r'^expected a limit of 0 or more documents, found -1; '
+  ):
+    rank(rows, limit=-1)

@@ -48,8 +48,14 @@ def rank_documents(
     empty arrays where no hypothesis names a document.
 
   Raises:
-    ValueError: for shapes that do not fit and for a score that is NaN.
+    ValueError: for shapes that do not fit, a score that is NaN and a negative
+      limit.
   """
+  if limit is not None and limit < 0:
+    raise ValueError(
+      f'expected a limit of 0 or more documents, found {limit}; use None for '
+      'all of them.'
+    )
   tokens_BxKxL, scores_BxK = np.asarray(tokens_BxKxL), np.asarray(scores_BxK)
   lengths_BxK, legal_BxK = np.asarray(lengths_BxK), np.asarray(legal_BxK, bool)
   _check(tokens_BxKxL, scores_BxK, lengths_BxK, legal_BxK)
