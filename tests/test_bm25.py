@@ -134,3 +134,8 @@ def test_random_order():
   whole = bm25.random_order(['q'], doc_ids[:3], k=10)['q']
   assert {hit.doc_id for hit in whole} == set(doc_ids[:3])
   assert bm25.random_order(['q'], [], k=10) == {'q': []}
+
+
+def test_building_says_nothing_to_a_configured_log(caplog):
+  bm25.BM25(DOCUMENTS).search({'q': 'homer'})
+  assert caplog.records == []

@@ -8,6 +8,7 @@ Success@10): 0.776 / 0.948 with the settings below, 0.762 / 0.943 without stop
 words, 0.779 / 0.947 with k1=1.2, b=0.75.
 """
 
+import logging
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -17,6 +18,9 @@ from bm25s.stopwords import STOPWORDS_EN_PLUS
 
 from genret.corpus import Document
 from genret.runs import Hit
+
+# bm25s sets its logger to DEBUG and would report every index to a root handler.
+logging.getLogger('bm25s').setLevel(logging.WARNING)
 
 ENGLISH_STOP_WORDS = frozenset(STOPWORDS_EN_PLUS)
 
