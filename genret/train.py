@@ -34,6 +34,7 @@ from genret.losses import TokenLosses, token_losses
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.searcher import DOCIDS_FOLDER, Searcher, write_settings
+from genret.text_files import write_text
 
 Batch = Mapping[str, Any]  # arrays [batch, length]
 
@@ -110,7 +111,27 @@ def train(
   run_folder = Path(model_dir)
   table = DocidTable.load(docids)
   _check(module, table, task_feature_lengths, batch_size)
+  queries: dict[str, str] = {}
+  qrels: dict[str, dict[str, int]] = {}
+  if eval_period:
+    queries, qrels = split_queries(
+      load_collection(corpus), eval_split, limit=eval_queries
+    )
   run_folder.mkdir(parents=True, exist_ok=True)
+  _claim(
+    run_folder,
+    {
+      'model': checkpoints.config_fields(module.config),
+      'docids': table.hash,
+      'mixture_or_task_name': mixture_or_task_name,
+      'task_feature_lengths': dict(task_feature_lengths),
+      'batch_size': batch_size,
+      'label_smoothing': label_smoothing,
+      'z_loss': z_loss,
+      'query_prefix': query_prefix,
+      'seed': seed,
+    },
+  )
   _copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
   checkpoints.save_config(run_folder, module.config)
   settings = {
@@ -136,10 +157,6 @@ def train(
   params = jax.jit(functools.partial(_init, module), out_shardings=everywhere)(
     init_key
   )
-  if initial_checkpoint_path is not None:
-    params = jax.device_put(
-      _initial_params(initial_checkpoint_path, params), everywhere
-    )
   state = (params, jax.jit(optimizer.init, out_shardings=everywhere)(params))
 
   with contextlib.ExitStack() as closing:
@@ -148,10 +165,18 @@ def train(
       checkpoints.checkpoint_manager(run_folder, keep=keep_checkpoints)
     )
     first_step = manager.latest_step() or 0
-    if manager.latest_step() is None:
-      checkpoints.save_step(manager, 0, *state)
-    else:
+    if first_step > train_steps:
+      raise ValueError(
+        f'Expected train_steps of at least {first_step}, the steps that '
+        f'{run_folder} has had, got {train_steps}; train into another folder.'
+      )
+    if manager.latest_step() is not None:
       state = checkpoints.restore_step(manager, first_step, *state)
+    else:
+      if initial_checkpoint_path is not None:
+        params = _initial_params(initial_checkpoint_path, params)
+        state = (jax.device_put(params, everywhere), state[1])
+      checkpoints.save_step(manager, 0, *state)
 
     # --- The step, the data from where they stopped, the evaluation, the logs.
     step_fn = _make_step(module, optimizer, label_smoothing, z_loss)
@@ -172,19 +197,17 @@ def train(
       num_beams=num_beams,
       query_prefix=query_prefix,
     )
-    queries: dict[str, str] = {}
-    qrels: dict[str, dict[str, int]] = {}
-    if eval_period:
-      queries, qrels = split_queries(
-        load_collection(corpus), eval_split, limit=eval_queries
-      )
     writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
     closing.callback(writer.close)
-    log = closing.enter_context(_open_log(run_folder / 'log.jsonl', first_step))
+    log, earlier_seconds = _open_log(run_folder / 'log.jsonl', first_step)
+    closing.enter_context(log)
+    start_time = time.perf_counter()
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
       writer.write_scalars(step, dict(scalars))
-      log.write(json.dumps({'step': step, **scalars}) + '\n')
+      seconds = earlier_seconds + time.perf_counter() - start_time
+      line = {'step': step, 'seconds': seconds, **scalars}
+      log.write(json.dumps(line) + '\n')
       log.flush()
 
     # --- Train.
@@ -235,6 +258,7 @@ def train(
         measure(step)
         last_time = time.perf_counter()
       if step % checkpoint_period == 0 or step == train_steps:
+        _finite(pending, step)  # what is kept must be worth going on from
         checkpoints.save_step(manager, step, *state)
   return run_folder
 
@@ -308,7 +332,16 @@ def _batches(
 
 
 def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:
-  """Means over the steps since the last log; refuses what is not finite."""
+  """Means over the steps since the last log, which ended with `step`."""
+  loss, correct, weight = _finite(pending, step).sum(0)
+  weight = max(weight, 1.0)
+  return {'loss': loss / weight, 'token_accuracy': correct / weight}
+
+
+def _finite(pending: list[TokenLosses], step: int) -> np.ndarray:
+  """The losses [steps, 3], which end with `step`; refuses what is not finite."""
+  if not pending:
+    return np.zeros((0, 3))
   values = np.array(jax.device_get(pending), np.float64)  # [steps, 3]
   for offset, loss in enumerate(values[:, 0]):
     if not np.isfinite(loss):
@@ -317,9 +350,7 @@ def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:
         f'{step - len(values) + 1 + offset}; lower the learning rate, and '
         'start again: training goes on from the last checkpoint.'
       )
-  loss, correct, weight = values.sum(0)
-  weight = max(weight, 1.0)
-  return {'loss': loss / weight, 'token_accuracy': correct / weight}
+  return values
 
 
 def _check(
@@ -377,15 +408,34 @@ def _initial_params(path: str | os.PathLike[str], params: Any) -> Any:
   return loaded
 
 
-def _open_log(path: Path, first_step: int) -> Any:
-  """Opens the log to append, without the lines of steps that are run again."""
-  if path.is_file():
-    lines = [
-      line
-      for line in path.read_text().splitlines(keepends=True)
-      if line.endswith('\n') and json.loads(line)['step'] <= first_step
-    ]
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    temporary.write_text(''.join(lines))
-    os.replace(temporary, path)
-  return path.open('a')
+def _open_log(path: Path, first_step: int) -> tuple[Any, float]:
+  """Opens the log to append, without the lines of steps that are run again.
+
+  Returns the open file and the seconds that its last line tells.
+  """
+  kept = []
+  if path.is_file() and first_step:
+    lines = path.read_text().splitlines(keepends=True)
+    # A line without an end was being written when the run was killed.
+    found = [(json.loads(line), line) for line in lines if line.endswith('\n')]
+    kept = [pair for pair in found if pair[0]['step'] <= first_step]
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  temporary.write_text(''.join(line for _, line in kept))
+  os.replace(temporary, path)
+  return path.open('a'), kept[-1][0]['seconds'] if kept else 0.0
+
+
+def _claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
+  """Writes down what a run is, or refuses another run in the same folder."""
+  path = run_folder / 'run.json'
+  identity = json.loads(json.dumps(identity))
+  if not path.is_file():
+    write_text(path, json.dumps(identity, indent=2) + '\n')
+    return
+  known = json.loads(path.read_text())
+  for name, value in identity.items():
+    if known.get(name) != value:
+      raise ValueError(
+        f'Expected {name}={known.get(name)}, as {run_folder} was trained '
+        f'with, got {value}; train into another folder.'
+      )

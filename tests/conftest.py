@@ -13,19 +13,26 @@ os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
 
-# Many tests compile the same small programs; each session compiles them once,
-# processes that tests start included.
-_COMPILED = tempfile.TemporaryDirectory(prefix='genret_compiled_')
-os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', _COMPILED.name)
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES', '-1')
-
 import hypothesis
 import jax
 import pytest
 
 # A shape that broadcasts or a type that widens in silence is an error here.
 jax.config.update('jax_numpy_rank_promotion', 'raise')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+  # Many tests compile the same small programs: a session compiles each once,
+  # processes that tests start included.
+  folder = tempfile.TemporaryDirectory(prefix='genret_compiled_')
+  config.add_cleanup(folder.cleanup)
+  for name, value in (
+    ('jax_compilation_cache_dir', folder.name),
+    ('jax_persistent_cache_min_compile_time_secs', 0),
+    ('jax_persistent_cache_min_entry_size_bytes', -1),
+  ):
+    os.environ.setdefault(name.upper(), str(value))
+    jax.config.update(name, value)
 
 
 @pytest.hookimpl(tryfirst=True)

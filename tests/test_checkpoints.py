@@ -227,3 +227,11 @@ def test_a_save_that_is_killed_leaves_nothing_that_loads(copy):
     assert manager.latest_step() == 9
     checkpoints.save_step(manager, 10, parameters(10), {'count': jnp.int32(1)})
   assert_equal(checkpoints.load_model(copy)[1], parameters(10))
+
+
+def test_fields_of_a_config_are_json():
+  config = T5Config(vocab_size=8, near_identity=True)
+  fields = checkpoints.config_fields(config)
+  assert json.loads(json.dumps(fields)) == fields
+  assert (fields['vocab_size'], fields['near_identity']) == (8, True)
+  assert not any(name.endswith('_init') for name in fields)

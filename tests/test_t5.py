@@ -330,3 +330,9 @@ def test_cached_decoding_of_packed_rows_is_refused(model):
       decode=True,
       mutable=['cache'],
     )
+
+
+def test_identity_start_is_an_identity_matrix():
+  for shape in ((3, 3), (2, 4), (4, 2)):
+    array = layers.identity_init(jax.random.key(0), shape)
+    np.testing.assert_array_equal(array, np.eye(*shape, dtype=np.float32))

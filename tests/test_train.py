@@ -272,6 +272,65 @@ def test_what_does_not_fit_is_refused(corpus, docids, tmp_path):
     train(corpus, docids('naive'), tmp_path / 'b', train_steps=1)
 
 
+def test_a_folder_is_one_run(corpus, docids, tmp_path):
+  folder = train(corpus, docids('atomic'), tmp_path / 'run')
+  kept = (folder / 'model.json').read_text()
+  for changes, message in (
+    (
+      {'seed': 1},
+      r'Expected seed=0, as .* was trained with, got 1; train into',
+    ),
+    ({'config': {'mlp_dim': 32}}, r'Expected model=\{.*train into another'),
+    ({'train_steps': 3}, r'train_steps of at least 4, .* got 3; train into'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      train(corpus, docids('atomic'), folder, **changes)
+  assert (folder / 'model.json').read_text() == kept
+  assert Searcher.load(folder).search('bada', k=1)
+
+
+def test_what_is_not_finite_is_not_kept(corpus, docids, tmp_path):
+  """A checkpoint between two lines of the log is checked too."""
+  with pytest.raises(FloatingPointError, match='at step 2;'):
+    train(
+      corpus,
+      docids('atomic'),
+      tmp_path / 'run',
+      optimizer=optax.sgd(float('nan')),
+      checkpoint_period=2,
+    )
+  with checkpoints.checkpoint_manager(tmp_path / 'run') as manager:
+    assert manager.all_steps() == [0]
+
+
+def test_restarted_before_a_checkpoint_the_log_starts_anew(
+  corpus, docids, tmp_path
+):
+  settings = {'eval_period': 5, 'eval_queries': 3, 'log_period': 1}
+  folder = train(
+    corpus, docids('atomic'), tmp_path / 'run', train_steps=0, **settings
+  )
+  train(corpus, docids('atomic'), folder, **settings)
+  lines = read_log(folder)
+  assert [line['step'] for line in lines] == [0, 1, 2, 3, 4, 4]
+  seconds = [line['seconds'] for line in lines]
+  assert seconds == sorted(seconds)
+
+
+def test_a_split_that_is_missing_is_told_before_anything(
+  corpus, docids, tmp_path
+):
+  with pytest.raises(ValueError, match=r"splits dev, test, train .* got 'x'"):
+    train(
+      corpus,
+      docids('atomic'),
+      tmp_path / 'run',
+      eval_period=1,
+      eval_split='x',
+    )
+  assert not (tmp_path / 'run').exists()
+
+
 def test_batch_is_split_over_devices(corpus, docids, tmp_path):
   """Two devices give the losses of one."""
   script = COMMAND.replace('120', '3').replace("'dropout_rate': 0.1", '')

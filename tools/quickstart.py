@@ -16,17 +16,16 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from genret import embeddings, plots
+from genret import embeddings
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import SQUADSHIFTS_WIKI, Collection, load_collection
 from genret.docids import build
 from genret.docids.table import DocidTable
-from genret.evaluate import write_report
 from genret.models import checkpoints, weights
-from genret.report import format_table
 from genret.tools import train as train_tool
 
 _CORPUS = f'genret:{SQUADSHIFTS_WIKI.name}'
@@ -50,7 +49,6 @@ def main(argv: Sequence[str]) -> int:
   arguments = parser.parse_args(list(argv))
   name = 'quickstart_pretrained' if arguments.pretrained else 'quickstart'
   folder = Path(arguments.output or f'runs/{name}')
-  seconds = {}
 
   collection = load_collection(_CORPUS)
   _tell(1, 'collection', _describe(collection))
@@ -60,12 +58,11 @@ def main(argv: Sequence[str]) -> int:
     table = _start_from(Path(arguments.pretrained), collection, folder)
   else:
     table = _name_documents(collection, folder / 'index')
-  seconds['index'] = time.perf_counter() - start
   _tell(
     2,
     'identifiers',
     f'{table.meta["scheme"]}, {table.vocab_size:,} tokens in all '
-    f'({seconds["index"]:.0f} s)',
+    f'({time.perf_counter() - start:.0f} s)',
   )
 
   bindings = {
@@ -79,34 +76,21 @@ def main(argv: Sequence[str]) -> int:
   if arguments.steps is not None:
     bindings['TRAIN_STEPS'] = arguments.steps
   _tell(3, 'training', f'gin_configs/experiments/{name}.gin')
-  start = time.perf_counter()
   train_tool.parse_config(
     ['runs/genret_train.gin', f'experiments/{name}.gin'],
     [f'{key} = {value}' for key, value in bindings.items()],
   )
   train_tool.run()
-  seconds['train'] = time.perf_counter() - start
 
   _tell(4, 'measuring', 'the test questions, which no step has seen')
-  report = write_report(
+  report = train_tool.report(
     folder,
-    corpus=_CORPUS,
+    _CORPUS,
+    split='test',
     seed=arguments.seed,
-    initial=True,
-    extra={
-      'seconds': seconds,
-      'command': shlex.join(['genret', 'quickstart', *argv]),
-    },
+    command=shlex.join(['genret', 'quickstart', *argv]),
   )
-  picture = plots.plot_run(folder)
-  print()
-  print(format_table(report['systems'], report['p_values_against_bm25']))
-  print(_verdict(report['systems']))
-  print()
-  print(
-    f'Trained for {seconds["train"]:.0f} s. Left behind: {folder}/report.json, '
-    f'{picture}, {folder}/test.*.trec'
-  )
+  print(_verdict(report))
   print(f'Ask it:  genret search --run {folder} "who built the citadel"')
   return 0
 
@@ -167,12 +151,16 @@ def _describe(collection: Collection) -> str:
   )
 
 
-def _verdict(systems: dict[str, dict[str, float]]) -> str:
-  ours, bm25 = systems['genret']['RR@10'], systems['bm25']['RR@10']
-  relation = 'ahead of' if ours > bm25 else 'behind'
+def _verdict(report: Mapping[str, Any]) -> str:
+  """One sentence that sets the run beside BM25."""
+  difference = (
+    report['systems']['genret']['RR@10'] - report['systems']['bm25']['RR@10']
+  )
+  p = report['p_values_against_bm25']['genret']['RR@10']
   return (
-    f'genret is {relation} BM25 by {abs(ours - bm25):.3f} RR@10; '
-    '* p < 0.05, ** p < 0.01 against BM25 (paired randomisation).'
+    f'After {report["seconds"]["train"]:.0f} s of training genret is '
+    f'{abs(difference):.3f} RR@10 {"ahead of" if difference > 0 else "behind"} '
+    f'BM25 (p = {p:.2f}).'
   )
 
 

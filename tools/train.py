@@ -13,14 +13,20 @@ command again to go on after an interruption.
 """
 
 import argparse
+import json
 import logging
+import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gin
 
 import genret.gin_configs
+from genret import evaluate, plots
 from genret import train as trainer
+from genret.report import format_table
 from genret.text_files import write_text
 
 
@@ -56,16 +62,82 @@ def parse_config(
       f'Expected gin files in the current folder, in --gin_search_paths or '
       f'in {own}: {" ".join(str(error).split())}.'
     ) from error
+  except (SyntaxError, NameError, TypeError, ValueError) as error:
+    raise ValueError(
+      _unset_macro(error)
+      or 'Expected gin files and bindings that parse (strings are quoted, as in '
+      '--gin.MODEL_DIR=\\"runs/mine\\"), got '
+      f'{" ".join(str(error).split())}.'
+    ) from error
   finally:
     logging.disable(logging.NOTSET)
 
 
-def run(model_dir: str | None = None) -> Path:
-  """Runs `genret.train.train` as the parsed configuration has it."""
-  folder = Path(model_dir or gin.query_parameter('%MODEL_DIR'))
-  folder.mkdir(parents=True, exist_ok=True)
+def run() -> Path:
+  """Runs `genret.train.train` as the parsed configuration has it.
+
+  Returns:
+    The run folder, with config.gin beside what training leaves.
+
+  Raises:
+    ValueError: if a macro is not set, or as training does.
+  """
+  try:
+    folder = gin.get_configurable(trainer.train)()
+  except (ValueError, OSError) as error:
+    # gin appends where it was called from; the first line is what is wrong.
+    text = str(error).split('\n  In call to configurable')[0].strip()
+    raise ValueError(_unset_macro(error) or text) from error
   write_text(folder / 'config.gin', gin.config_str())
-  return gin.get_configurable(trainer.train)()
+  return folder
+
+
+def _unset_macro(error: Exception) -> str:
+  """What to do about a macro that nothing sets; '' for other errors."""
+  unset = re.match(r'(\w+)/macro.value set to', str(error))
+  if unset is None:
+    return ''
+  return (
+    f'Expected {unset[1]} to be set, got nothing; set it in the experiment '
+    f'file, which goes after the run file, or with --gin.{unset[1]}=...'
+  )
+
+
+def report(
+  folder: Path, corpus: str, *, split: str, seed: int = 0, command: str
+) -> dict[str, Any]:
+  """Measures a run beside its untrained start, BM25 and a random order.
+
+  Writes report.json, report.png and run files into the folder and prints the
+  table.
+
+  Args:
+    folder: a run that is trained.
+    corpus: its collection.
+    split: whose queries to search.
+    seed: of the random order.
+    command: what to note as the command that made the run.
+  """
+  log = (folder / 'log.jsonl').read_text().splitlines()
+  found = evaluate.write_report(
+    folder,
+    corpus=corpus,
+    split=split,
+    seed=seed,
+    initial=True,
+    extra={
+      'seconds': {'train': json.loads(log[-1])['seconds']},
+      'command': command,
+    },
+  )
+  picture = plots.plot_run(folder)
+  print()
+  print(format_table(found['systems'], found['p_values_against_bm25']))
+  print('* p < 0.05, ** p < 0.01 against bm25 (paired randomisation).')
+  print(
+    f'Left behind: {folder}/report.json, {picture}, {folder}/{split}.*.trec'
+  )
+  return found
 
 
 def main(argv: Sequence[str]) -> int:
@@ -73,7 +145,9 @@ def main(argv: Sequence[str]) -> int:
   parser = argparse.ArgumentParser(
     prog='genret train',
     description=__doc__,
+    epilog='--gin.NAME=VALUE binds a macro or a parameter; may be repeated.',
     formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
   )
   parser.add_argument(
     '--gin_file', action='append', required=True, help='may be repeated'
@@ -82,9 +156,9 @@ def main(argv: Sequence[str]) -> int:
     '--gin_search_paths', default='', help='folders, separated by commas'
   )
   parser.add_argument(
-    '--gin.NAME=VALUE',
-    dest='binding',
-    help='binds a macro or a parameter; may be repeated',
+    '--report',
+    metavar='SPLIT',
+    help='then measure the queries of this split beside BM25',
   )
   arguments, rest = parser.parse_known_args(list(argv))
   bindings = []
@@ -98,5 +172,13 @@ def main(argv: Sequence[str]) -> int:
     bindings.append(f'{name} = {value}')
   paths = [path for path in arguments.gin_search_paths.split(',') if path]
   parse_config(arguments.gin_file, bindings, paths)
-  print(f'Trained: {run()}')
+  folder = run()
+  if arguments.report is not None:
+    report(
+      folder,
+      gin.query_parameter('%CORPUS'),
+      split=arguments.report,
+      command=shlex.join(['genret', 'train', *argv]),
+    )
+  print(f'Trained: {folder}')
   return 0

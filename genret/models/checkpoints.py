@@ -30,6 +30,12 @@ _NOT_SAVED = ('embedding_init', 'logits_init')
 
 def save_config(folder: str | os.PathLike[str], config: T5Config) -> None:
   """Writes the sizes of a model to `model.json` in the folder."""
+  text = json.dumps(config_fields(config), indent=2) + '\n'
+  write_text(Path(folder) / CONFIG_FILE, text)
+
+
+def config_fields(config: T5Config) -> dict[str, Any]:
+  """The sizes of a model as JSON has them; initial values are left out."""
   fields = {
     field.name: getattr(config, field.name)
     for field in dataclasses.fields(config)
@@ -37,7 +43,7 @@ def save_config(folder: str | os.PathLike[str], config: T5Config) -> None:
   }
   fields['dtype'] = jnp.dtype(fields['dtype']).name
   fields['mlp_activations'] = list(fields['mlp_activations'])
-  write_text(Path(folder) / CONFIG_FILE, json.dumps(fields, indent=2) + '\n')
+  return fields
 
 
 def load_config(folder: str | os.PathLike[str]) -> T5Config:

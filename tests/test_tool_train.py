@@ -1,0 +1,83 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""genret train: what gin files and bindings get wrong, in one sentence."""
+
+import json
+
+import gin
+import pytest
+import tiny
+
+from genret.corpus import load_collection
+from genret.docids import build
+from genret.tools import main as genret_main
+from genret.tools import train as train_tool
+
+pytestmark = pytest.mark.optax
+
+FILES = [
+  '--gin_file=runs/genret_train.gin',
+  '--gin_file=experiments/quickstart.gin',
+]
+
+
+@pytest.fixture(autouse=True)
+def clear_gin():
+  yield
+  with gin.unlock_config():
+    gin.clear_config()
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (
+      ['--gin.MODEL_DIR=runs/mine'],
+      'strings are quoted, as in --gin.MODEL_DIR=',
+    ),
+    (['--gin_file=nowhere.gin'], 'Expected gin files in the current folder'),
+    (['--gin.train.train.stpes=3'], "doesn't have a parameter"),
+    ([], 'Expected MODEL_DIR to be set, got nothing'),
+  ],
+)
+def test_mistakes_are_one_sentence(arguments, message, capsys):
+  assert genret_main(['train', *FILES, *arguments]) == 2
+  error = capsys.readouterr().err.strip()
+  assert error.startswith('genret train: ')
+  assert message in error
+  assert '\n' not in error
+
+
+def test_words_that_are_no_bindings(capsys):
+  with pytest.raises(SystemExit) as exit_:
+    train_tool.main([*FILES, 'stray'])
+  assert exit_.value.code == 2
+  assert 'expected --gin.NAME=VALUE, got stray' in capsys.readouterr().err
+
+
+def test_trains_and_reports(tmp_path, capsys):
+  tiny.write_collection(tmp_path / 'corpus')
+  build.build(
+    load_collection(tmp_path / 'corpus'),
+    tmp_path / 'docids',
+    vocabulary_size=100,
+    dimensions=32,
+  )
+  bindings = {
+    'CORPUS': repr(str(tmp_path / 'corpus')),
+    'DOCIDS': repr(str(tmp_path / 'docids')),
+    'MODEL_DIR': repr(str(tmp_path / 'run')),
+    'TRAIN_STEPS': 3,
+    'BATCH_SIZE': 16,
+    't5.T5Config.emb_dim': 32,
+    't5.T5Config.num_heads': 2,
+    't5.T5Config.head_dim': 16,
+    't5.T5Config.mlp_dim': 32,
+  }
+  words = [f'--gin.{name}={value}' for name, value in bindings.items()]
+  assert train_tool.main([*FILES, *words, '--report', 'test']) == 0
+  assert 'Success@10' in capsys.readouterr().out
+  report = json.loads((tmp_path / 'run' / 'report.json').read_text())
+  assert report['systems']['genret']['legal_rate'] == 1.0
+  assert report['seconds']['train'] > 0
+  assert 'TRAIN_STEPS = 3' in (tmp_path / 'run' / 'config.gin').read_text()
