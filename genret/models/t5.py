@@ -53,7 +53,7 @@ class T5Config:
   normal(1) for the embedding, truncated normal for the output layer. With
   `near_identity` a fresh model adds 0 in every residual branch, but for the
   decoder's attention to the encoder, whose values and output are the identity:
-  it scores tokens against the mean of the input's embeddings.
+  of one layer, it scores tokens against the mean of the input's embeddings.
   """
 
   vocab_size: int = _static()
