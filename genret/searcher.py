@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tqdm import tqdm
 
 from genret import vocabulary as vocabulary_lib
 from genret.constraints.trie import Trie
-from genret.corpus import Document, read_documents
+from genret.corpus import Document, documents_hash, read_documents
 from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate_batches
 from genret.docids.table import DocidTable
@@ -106,7 +107,10 @@ class Searcher:
 
     Raises:
       FileNotFoundError: if the folder is no run folder or has no checkpoint.
-      ValueError: if something in it is damaged.
+      ValueError: if something in it is damaged or the corpus is another one.
+
+    Warns:
+      UserWarning: if the corpus is gone; hits then come without text.
     """
     folder = Path(run_folder)
     path = folder / SETTINGS_FILE
@@ -115,21 +119,17 @@ class Searcher:
         f'Expected a run folder with {SETTINGS_FILE}, found none in {folder}; '
         'make one with `genret train` or `genret quickstart`.'
       )
-    settings = json.loads(path.read_text())
-    missing = [name for name in _SETTINGS if name not in settings]
-    if missing:
-      raise ValueError(
-        f'Expected {", ".join(_SETTINGS)} in {path}, {missing[0]} is missing; '
-        'train again, or copy the file from the machine that trained.'
-      )
+    settings = _read_settings(path)
     config, params = checkpoints.load_model(folder, step=step)
-    corpus = settings['corpus']
+    table = DocidTable.load(folder / DOCIDS_FOLDER)
     return cls(
       Transformer(config),
       params,
-      vocabulary=vocabulary_lib.load_vocabulary(folder / DOCIDS_FOLDER),
-      table=DocidTable.load(folder / DOCIDS_FOLDER),
-      documents=list(read_documents(corpus)) if corpus else None,
+      vocabulary=vocabulary_lib.load_vocabulary(
+        folder / DOCIDS_FOLDER, table.meta
+      ),
+      table=table,
+      documents=_documents(settings['corpus'], table),
       input_length=settings['input_length'],
       num_beams=settings['num_beams'],
       query_prefix=settings['query_prefix'],
@@ -145,7 +145,11 @@ class Searcher:
 
     Returns:
       Hits, best first; scores are log-probabilities of identifiers.
+
+    Raises:
+      ValueError: if k is below 1.
     """
+    _check_hits(k)
     output = self._decode([query], max(k, self.num_beams), batch_size=1)
     return self.rank(output, [''], k)['']
 
@@ -169,8 +173,10 @@ class Searcher:
       Hits, best first, by query id, in the order of the queries.
 
     Raises:
-      ValueError: if ids and queries differ in number or an id comes twice.
+      ValueError: if ids and queries differ in number, an id comes twice, or k
+        is below 1.
     """
+    _check_hits(k)
     qids = [str(i) for i in range(len(queries))] if qids is None else list(qids)
     if len(qids) != len(queries) or len(set(qids)) != len(qids):
       raise ValueError(
@@ -266,6 +272,54 @@ class Searcher:
       limit=k,
     )
     return to_hits(rankings, qids, self.table.doc_ids, texts=self._texts)
+
+
+def _check_hits(k: int) -> None:
+  if k < 1:
+    raise ValueError(f'Expected k of at least 1 hit, got {k}; ask for more.')
+
+
+def _documents(corpus: str | None, table: DocidTable) -> list[Document] | None:
+  """The corpus of the identifiers, or None where there is none to read."""
+  if not corpus:
+    return None
+  try:
+    documents = list(read_documents(corpus))
+  except FileNotFoundError:
+    warnings.warn(
+      f'Expected the corpus at {corpus}, found none: hits come without text; '
+      f"put it back, or write its new place into the run's {SETTINGS_FILE}.",
+      stacklevel=3,
+    )
+    return None
+  expected = table.meta.get('corpus_hash')
+  found = documents_hash(documents)
+  if expected is not None and expected != found:
+    raise ValueError(
+      f'Expected the corpus that the identifiers name (hash '
+      f'{expected[:12]}), {corpus} has hash {found[:12]}; put the old one back, '
+      f'or set corpus to "" in {SETTINGS_FILE} for hits without text.'
+    )
+  return documents
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+  try:
+    settings = json.loads(path.read_bytes())
+  except ValueError:
+    settings = None
+  if not isinstance(settings, dict):
+    raise ValueError(
+      f'Expected a JSON object in {path}, found something else; train again, '
+      'or copy the file from the machine that trained.'
+    )
+  missing = [name for name in _SETTINGS if name not in settings]
+  if missing:
+    raise ValueError(
+      f'Expected {", ".join(_SETTINGS)} in {path}, {missing[0]} is missing; '
+      'train again, or copy the file from the machine that trained.'
+    )
+  return settings
 
 
 def write_settings(

@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Searcher: equal to scoring every identifier, whatever the batch."""
 
+import dataclasses
 import json
+import re
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +13,11 @@ import numpy as np
 import pytest
 import tiny
 
-from genret import Searcher
+from genret import Searcher, tools
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import load_collection
 from genret.docids import build
+from genret.docids.table import DocidTable
 from genret.models import weights
 from genret.models.t5 import Transformer
 from genret.searcher import write_settings
@@ -141,6 +145,85 @@ def test_folders_that_are_no_run(run_folder, tmp_path):
     Searcher.load(tmp_path)
 
 
+def copy_of(run_folder, tmp_path, **settings):
+  """The run elsewhere, with other settings."""
+  folder = tmp_path / 'copy'
+  shutil.copytree(run_folder, folder)
+  stored = json.loads((folder / 'searcher.json').read_text())
+  write_settings(folder, stored | settings)
+  return folder
+
+
+@pytest.mark.parametrize('text', [b'', b'{"corpus"', b'[]', b'\xff', b'null'])
+def test_settings_that_are_none(tmp_path, text):
+  path = tmp_path / 'searcher.json'
+  path.write_bytes(text)
+  with pytest.raises(
+    ValueError,
+    match=rf'^Expected a JSON object in {re.escape(str(path))}, found something'
+    r' else; train again, or .*\.$',
+  ):
+    Searcher.load(tmp_path)
+
+
+@pytest.mark.parametrize('k', [0, -3])
+def test_hits_are_asked_for(searcher, k):
+  message = rf'^Expected k of at least 1 hit, got {k}; ask for more\.$'
+  with pytest.raises(ValueError, match=message):
+    searcher.search('bada', k=k)
+  with pytest.raises(ValueError, match=message):
+    searcher.batch_search(['bada'], k=k)
+
+
+@pytest.mark.parametrize('name', ['gone', 'gone.jsonl', 'docids'])
+def test_without_its_corpus_a_run_still_answers(
+  run_folder, searcher, tmp_path, name
+):
+  # A folder without corpus.jsonl is as good as none.
+  folder = copy_of(run_folder, tmp_path, corpus=str(run_folder / name))
+  with pytest.warns(
+    UserWarning,
+    match=rf'^Expected the corpus at {re.escape(str(run_folder / name))}, found '
+    r"none: hits come without text; put it back, or .* the run's searcher\.json"
+    r'\.$',
+  ) as warned:
+    bare = Searcher.load(folder)
+  assert [warning.filename for warning in warned] == [__file__]
+  hits = bare.search('bada', k=3)
+  expected = searcher.search('bada', k=3)
+  assert [(h.doc_id, h.score) for h in hits] == [
+    (h.doc_id, h.score) for h in expected
+  ]
+  assert {hit.text for hit in hits} == {''}
+  # Without a corpus by intent there is nothing to warn of.
+  assert Searcher.load(copy_of(run_folder, tmp_path / 'b', corpus='')).trie
+
+
+def test_another_corpus_is_refused(run_folder, tmp_path):
+  other = tmp_path / 'other'
+  tiny.write_collection(other, documents=12)
+  folder = copy_of(run_folder, tmp_path, corpus=str(other))
+  with pytest.raises(
+    ValueError,
+    match=r'^Expected the corpus that the identifiers name \(hash [0-9a-f]{12}\)'
+    rf', {re.escape(str(other))} has hash [0-9a-f]{{12}}; put the old one back,',
+  ):
+    Searcher.load(folder)
+  # Identifiers made by hand do not tell, and are believed.
+  table = DocidTable.load(folder / 'docids')
+  dataclasses.replace(table, meta={}).save(folder / 'docids')
+  assert len(Searcher.load(folder).search('bada', k=24)) == 24
+
+
+def test_another_vocabulary_is_refused(run_folder, tmp_path):
+  folder = copy_of(run_folder, tmp_path)
+  vocabulary_lib.train_vocabulary(
+    ['another text'], folder / 'docids' / 'spiece.model'
+  )
+  with pytest.raises(ValueError, match='run `genret index docids` again'):
+    Searcher.load(folder)
+
+
 def test_identifiers_of_another_model(searcher):
   with pytest.raises(
     ValueError, match='Expected identifiers over the 64 tokens'
@@ -165,6 +248,58 @@ def test_command_answers_and_writes_runs(run_folder, tmp_path, capsys):
   rows = [line.split() for line in output.read_text().splitlines()]
   assert len(rows) == 24 * 4 * 5
   assert {row[1] for row in rows} == {'Q0'}
+
+
+@pytest.mark.parametrize(
+  ('query_id', 'output', 'words', 'message'),
+  [
+    (
+      'q 1',
+      'o',
+      [],
+      r"Expected a query id without white space .*, got 'q 1'; replace .*\.",
+    ),
+    ('q', 'o', ['--tag', 'a b'], "Expected a tag without .*, got 'a b'; .*"),
+    (
+      'q',
+      '',
+      [],
+      r'Expected a file name for --output, got the folder .*name\.',
+    ),
+    (
+      'q',
+      'queries.jsonl/deep/o',
+      [],
+      r'Expected --output in a folder that .*deep does not \(.*\); give .*\.',
+    ),
+  ],
+)
+def test_command_checks_before_it_decodes(
+  tmp_path, capsys, query_id, output, words, message
+):
+  queries = tmp_path / 'queries.jsonl'
+  queries.write_text(json.dumps({'_id': query_id, 'text': 'bada'}))
+  # The run does not even exist: nothing of it was opened.
+  arguments = ['--run', 'nowhere', '--queries', str(queries), *words]
+  arguments += ['--output', str(tmp_path / output)]
+  assert tools.main(['search', *arguments]) == 2
+  assert re.fullmatch(f'genret search: {message}\n', capsys.readouterr().err)
+  assert [path.name for path in tmp_path.iterdir()] == ['queries.jsonl']
+
+
+def test_command_checks_document_ids(run_folder, tmp_path, monkeypatch, capsys):
+  folder = copy_of(run_folder, tmp_path, corpus='')
+  table = DocidTable.load(folder / 'docids')
+  doc_ids = ['d 0', *table.doc_ids[1:]]
+  dataclasses.replace(table, doc_ids=doc_ids).save(folder / 'docids')
+  monkeypatch.setattr(Searcher, 'batch_search', lambda *_, **__: 1 / 0)
+  queries = str(run_folder / 'corpus')
+  arguments = ['--queries', queries, '--output', str(tmp_path / 'o')]
+  assert tools.main(['search', '--run', str(folder), *arguments]) == 2
+  assert (
+    "Expected a document id without white space for a TREC run, got 'd 0'"
+    in (capsys.readouterr().err)
+  )
 
 
 def test_command_reads_lines(run_folder, capsys, monkeypatch):

@@ -13,8 +13,10 @@ a file, queries are read line by line.
 
 import argparse
 import sys
+import tempfile
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from genret.corpus import read_queries
 from genret.runs import write_trec
@@ -42,8 +44,14 @@ def main(argv: Sequence[str]) -> int:
   if arguments.hits is not None and arguments.hits < 1:
     parser.error(f'expected --hits of at least 1, got {arguments.hits}.')
   queries = list(read_queries(arguments.queries)) if arguments.queries else []
+  if arguments.queries:
+    # Now, and not when everything is decoded.
+    _check_words([arguments.tag], 'tag')
+    _check_words((query.query_id for query in queries), 'query id')
+    _check_output(Path(arguments.output))
   searcher = Searcher.load(arguments.run)
   if arguments.queries:
+    _check_words(searcher.table.doc_ids, 'document id')
     run = searcher.batch_search(
       [query.text for query in queries],
       [query.query_id for query in queries],
@@ -57,6 +65,33 @@ def main(argv: Sequence[str]) -> int:
   else:
     _converse(searcher, arguments.hits or 5)
   return 0
+
+
+def _check_words(words: Iterable[str], what: str) -> None:
+  """Refuses what a TREC run cannot hold."""
+  for word in words:
+    if word.split() != [word]:
+      raise ValueError(
+        f'Expected a {what} without white space for a TREC run, got {word!r}; '
+        'replace the spaces, for example by underscores.'
+      )
+
+
+def _check_output(path: Path) -> None:
+  """Makes the folder of a run file and refuses one that takes no files."""
+  if path.is_dir():
+    raise ValueError(
+      f'Expected a file name for --output, got the folder {path}; add a name.'
+    )
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent):
+      pass
+  except OSError as error:
+    raise ValueError(
+      f'Expected --output in a folder that takes files, {path.parent} does not '
+      f'({error.strerror}); give another one.'
+    ) from error
 
 
 def _converse(searcher: Searcher, hits: int) -> None:
