@@ -22,7 +22,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from genret import ir_datasets_reader
+from genret import ir_datasets_reader, qrels_reader
 from genret.text_files import PathLike, read_lines
 
 Qrels = dict[str, dict[str, int]]
@@ -159,7 +159,7 @@ def read_qrels(path: PathLike) -> Qrels:
   if str(path).startswith(IR_DATASETS):
     rows = ir_datasets_reader.qrels(str(path))
   else:
-    rows = _qrel_rows(path)
+    rows = qrels_reader.rows(path)
   for place, query_id, doc_id, relevance in rows:
     judged = qrels.setdefault(query_id, {})
     if judged.setdefault(doc_id, relevance) != relevance:
@@ -377,43 +377,3 @@ def _tsv_document(place: str, line: str) -> Document:
 
 def _tsv_query(place: str, line: str) -> Query:
   return Query(*_columns(place, line, 'qid<TAB>text'))
-
-
-def _qrel_rows(path: PathLike) -> Iterator[tuple[str, str, str, int]]:
-  """Yields (place, query_id, doc_id, relevance); finds the format itself."""
-  if pathlib.Path(path).is_dir():
-    raise ValueError(
-      f'{path}: expected a file of judgements, found a folder; name the file, '
-      'such as qrels/test.tsv of a BEIR folder.'
-    )
-  if not pathlib.Path(path).exists():
-    raise FileNotFoundError(
-      f'{path}: expected a file of judgements, found no such file; check the '
-      'path.'
-    )
-  beir = None
-  for place, line in read_lines(path):
-    if beir is None:
-      cells = line.split('\t')
-      beir = len(cells) == 3 and not _is_integer(cells[2])
-      if beir:
-        continue
-    if beir:
-      cells, expected = line.split('\t'), 'query-id<TAB>corpus-id<TAB>score'
-      query_id, doc_id, relevance = cells if len(cells) == 3 else ('', '', '')
-    else:
-      # Two tabs: BEIR without its header, whose ids may contain spaces.
-      cells = [] if line.count('\t') == 2 else line.split()
-      expected = 'qid 0 docid relevance (or the BEIR header query-id<TAB>'
-      expected += 'corpus-id<TAB>score in the first line)'
-      query_id, _, doc_id, relevance = cells if len(cells) == 4 else [''] * 4
-    if not (query_id.strip() and doc_id.strip() and _is_integer(relevance)):
-      raise ValueError(
-        f'{place}: expected {expected} with an integer at the end, found '
-        f'{line!r}; correct the line.'
-      )
-    yield place, query_id, doc_id, int(relevance)
-
-
-def _is_integer(text: str) -> bool:
-  return text.strip().removeprefix('-').removeprefix('+').isdecimal()

@@ -402,3 +402,16 @@ def test_ir_datasets_by_name(monkeypatch):
   monkeypatch.setitem(sys.modules, 'ir_datasets', None)
   with pytest.raises(ImportError, match=r"pip install 'genret\[eval\]'"):
     list(corpus.read_documents('ir_datasets:tiny/dev'))
+
+
+def test_names_of_shipped_collections():
+  shipped = corpus.SQUADSHIFTS_WIKI
+  assert corpus.resolve('genret:squadshifts_wiki') == shipped
+  assert corpus.resolve('squadshifts_wiki') == 'squadshifts_wiki'
+  assert corpus.resolve(shipped) is shipped
+  with pytest.raises(
+    ValueError,
+    match=r'^genret:x: expected one of the shipped collections '
+    r'squadshifts_wiki; choose one, or give a folder\.$',
+  ):
+    corpus.resolve('genret:x')

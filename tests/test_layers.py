@@ -25,6 +25,7 @@ LAYER_OF = {
   'genret.array_folder': 0,
   'genret.corpus': 0,
   'genret.ir_datasets_reader': 0,
+  'genret.qrels_reader': 0,
   'genret.metrics': 0,
   'genret.plots': 0,
   'genret.report': 0,
