@@ -127,7 +127,10 @@ def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
       ['--queries-split', 'test'],
       r"Expected one of the splits .* got 'test'\.",
     ),
-    (['--embeddings', 'gone.npy'], '.*gone.npy.*'),
+    (
+      ['--embeddings', 'gone.npy'],
+      r'Expected --embeddings to be an .npy file, found no gone.npy; check .*',
+    ),
     (['--vocabulary', 'gone'], 'Expected a SentencePiece model at gone, .*'),
     (['--scheme', 'best'], r"Expected one of the schemes atomic, .*'best'\."),
   ],
@@ -139,6 +142,38 @@ def test_a_mistake_gets_one_sentence(corpus, tmp_path, capsys, words, message):
   assert re.fullmatch(rf'(genret[^:]*: )?{message}\n', captured.err), (
     captured.err
   )
+  assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize(
+  ('content', 'message'),
+  [
+    (b'', r'to be an \.npy file of numbers, .* is none \(.*\); write it with'),
+    (b'1 2 3\n', r'to be an \.npy file of numbers, .* is none \(.*\); write'),
+    (np.array([{}]), r'to be an \.npy file of numbers, .* \(.*pickle.*\); wri'),
+    (np.ones((3, 2))[:-1].tobytes(), r'to be an \.npy file of numbers'),
+    (np.ones(tiny_collection.SIZE), r'of real numbers \[.* shape \(30,\) in '),
+    (np.full((30, 2), 'x'), r'of real numbers .*, got <U1 of shape \(30, 2\)'),
+    (np.ones((30, 2), bool), r'of real numbers .*, got bool of shape'),
+    (np.diag([0, np.nan]), r'of finite numbers, row 1 of .* has others; embed'),
+    (np.diag([np.inf, 0]), r'of finite numbers, row 0 of .* has others; embed'),
+    (np.ones((3, 2)), r'vectors \[30, any\], .* got shape \(3, 2\); embed the'),
+  ],
+)  # fmt: skip
+def test_wrong_vectors_get_one_sentence(
+  corpus, tmp_path, capsys, content, message
+):
+  path = tmp_path / 'vectors.npy'
+  if isinstance(content, bytes):
+    path.write_bytes(content)
+  else:
+    np.save(path, content)
+  assert index(corpus, tmp_path / 'out', '--embeddings', str(path)) == 2
+  error = capsys.readouterr().err
+  assert re.match(
+    rf'genret index: Expected (--embeddings )?{message}', error
+  ), error
+  assert error.count('\n') == 1
   assert not (tmp_path / 'out').exists()
 
 

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     text_tokens=arguments.text_tokens,
     queries_split=arguments.queries_split,
     dimensions=arguments.dimensions,
-    vectors=np.load(arguments.embeddings) if arguments.embeddings else None,
+    vectors=_vectors(arguments.embeddings) if arguments.embeddings else None,
     seed=arguments.seed,
     options=dict(map(_option, arguments.option)),
   )
@@ -85,6 +85,36 @@ def main(argv: Sequence[str]) -> int:
   for name, value in rows.items():
     print(f'{name:>21}  {value}')
   return 0
+
+
+def _vectors(path: str) -> np.ndarray:
+  """Reads document vectors [D, any] of finite numbers."""
+  try:
+    with open(path, 'rb') as file:
+      vectors_DxE = np.lib.format.read_array(file, allow_pickle=False)
+  except FileNotFoundError as error:
+    raise FileNotFoundError(
+      f'Expected --embeddings to be an .npy file, found no {path}; check the '
+      'path.'
+    ) from error
+  except (OSError, ValueError) as error:
+    raise ValueError(
+      f'Expected --embeddings to be an .npy file of numbers, {path} is none '
+      f'({error}); write it with numpy.save.'
+    ) from error
+  if vectors_DxE.ndim != 2 or vectors_DxE.dtype.kind not in 'fiu':
+    raise ValueError(
+      'Expected --embeddings of real numbers [documents, any], got '
+      f'{vectors_DxE.dtype} of shape {vectors_DxE.shape} in {path}; write one '
+      'row for each document.'
+    )
+  finite_D = np.isfinite(vectors_DxE).all(1)
+  if not finite_D.all():
+    raise ValueError(
+      f'Expected --embeddings of finite numbers, row {int(finite_D.argmin())} '
+      f'of {path} has others; embed that document again.'
+    )
+  return vectors_DxE
 
 
 def _option(text: str) -> tuple[str, int]:
