@@ -143,8 +143,12 @@ def test_files_agree_with_trec_eval(tmp_path, capsys):
   [
     (['--format', 'kilt'], "expected --format to be one of trec, found 'kilt'"),
     (['--measures', 'Hits@1'], "such as Success@1, .*found 'Hits@1'"),
-    (['--run', 'no-such-run'], "No such file or directory: 'no-such-run'"),
-    (['--baseline', 'no-such-run'], "'no-such-run'"),
+    (['--run', 'gone'], 'Expected a TREC run file, found no file gone; check'),
+    (['--run', '.'], 'Expected a TREC run file, found no file \\.; check the'),
+    (['--baseline', 'gone'], 'a TREC run file, found no file gone; check the'),
+    (['--qrels', 'gone'], 'gone: expected a file of judgements, found no such'),
+    (['--qrels', '.'], 'expected a file of judgements, found a folder; name'),
+    (['--qrels', 'genret:squadshifts_wiki'], 'expected genret:.*/SPLIT with'),
   ],
 )  # fmt: skip
 def test_user_errors_are_one_sentence(files, capsys, words, message):

@@ -51,7 +51,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   )
   add = parser.add_argument
   add('--run', required=True, help='run file, plain or .gz')
-  add('--qrels', required=True, help='BEIR .tsv with header, or TREC qrels')
+  add(
+    '--qrels',
+    required=True,
+    help='BEIR .tsv with header, TREC qrels, or genret:NAME/SPLIT',
+  )
   add(
     '--measures',
     nargs='+',
@@ -69,6 +73,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 def _score(
   path: str, qrels: corpus.Qrels, measures: list[str]
 ) -> metrics.Evaluation:
+  if not os.path.isfile(path):
+    raise FileNotFoundError(
+      f'Expected a TREC run file, found no file {path}; check the path, or '
+      'write one with `genret search --queries ... --output ...`.'
+    )
   return metrics.evaluate(runs.read_trec(path), qrels, measures)
 
 
