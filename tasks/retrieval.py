@@ -30,7 +30,7 @@ import seqio
 
 from genret import embeddings, features
 from genret import vocabulary as vocabulary_lib
-from genret.corpus import load_collection
+from genret.corpus import documents_hash, read_documents
 from genret.docids.table import DocidTable
 from genret.tasks import beir_folder
 
@@ -71,8 +71,8 @@ def mixture(
       at random.
 
   Raises:
-    ValueError: for an unknown rate, identifiers of another corpus, or no rate
-      above 0.
+    ValueError: for an unknown rate, identifiers of another corpus or beside
+      another vocabulary, or no rate above 0.
   """
   rates = dict(rates or {'retrieval': 1.0, 'chunks': 1.0})
   table = DocidTable.load(docids)
@@ -85,6 +85,7 @@ def mixture(
   )
   if _REGISTERED.get(name) == signature:
     return name
+  vocabulary_lib.load_vocabulary(docids, table.meta)
   _check_corpus(table, corpus)
   add = functools.partial(
     _add_task,
@@ -92,8 +93,7 @@ def mixture(
       'inputs': seqio.Feature(input_vocabulary(docids), add_eos=True),
       'targets': seqio.Feature(output_vocabulary(docids), add_eos=True),
     },
-    corpus=corpus,
-    data_dir=Path(docids) / 'tfds',
+    data_dir=beir_folder.prepare(corpus, Path(docids) / 'tfds'),
   )
   documents = functools.partial(
     add,
@@ -190,7 +190,6 @@ def _add_task(
   name: str,
   *,
   output_features: Mapping[str, seqio.Feature],
-  corpus: str | os.PathLike[str],
   data_dir: Path,
   config: str,
   splits: Mapping[str, str] | None,
@@ -201,7 +200,13 @@ def _add_task(
   seqio.TaskRegistry.remove(name)
   seqio.TaskRegistry.add(
     name,
-    source=beir_folder.source(corpus, config, data_dir, splits=splits),
+    # As beir_folder.source does, which would read the corpus for each task.
+    source=seqio.TfdsDataSource(
+      tfds_name=f'beir_folder/{config}:{beir_folder.VERSION}',
+      tfds_data_dir=str(data_dir),
+      splits=splits,
+      read_only=True,
+    ),
     preprocessors=[
       examples,
       seqio.preprocessors.tokenize,
@@ -220,7 +225,7 @@ def _add_task(
 
 def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:
   expected = table.meta.get('corpus_hash')
-  found = load_collection(corpus).hash
+  found = documents_hash(list(read_documents(corpus)))
   if expected is not None and expected != found:
     raise ValueError(
       f'Expected the corpus that the identifiers name (hash '

@@ -243,6 +243,19 @@ def test_it_is_quiet_but_for_what_is_left_out(
   assert f'{folder}: 2 judgements of the split by-hand name a query' in warning
 
 
+@pytest.mark.parametrize(
+  ('split', 'expected'),
+  [
+    ('test', 'test'),
+    ('dev-small', 'dev_small'),
+    ('a. b', 'a_b'),
+    ('x_1', 'x_1'),
+  ],
+)
+def test_names_of_splits(split, expected):
+  assert beir_folder.split_name(split) == expected
+
+
 def test_user_errors(tmp_path, folder):
   with pytest.raises(ValueError, match="documents or pairs, found 'queries'"):
     beir_folder.source(folder, 'queries', tmp_path)

@@ -1,6 +1,6 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Every public function and class of genret/ is named by some test."""
+"""Every public function and class of genret/ and tasks/ is named by some test."""
 
 import ast
 import pathlib
@@ -80,7 +80,8 @@ def words_of_tests(folder: pathlib.Path) -> set[str]:
 def test_every_public_name_is_tested():
   sources = {
     str(path.relative_to(ROOT)): path.read_text(encoding='utf-8')
-    for path in (ROOT / 'genret').rglob('*.py')
+    for folder in ('genret', 'tasks')
+    for path in (ROOT / folder).rglob('*.py')
   }
   missing = untested(sources, words_of_tests(ROOT / 'tests'))
   assert not missing, 'no test names\n' + '\n'.join(missing)

@@ -4,6 +4,7 @@
 
 import json
 import re
+import shutil
 import socket
 
 import numpy as np
@@ -15,6 +16,7 @@ import seqio
 import tensorflow as tf
 import tiny_collection
 
+from genret import corpus as corpus_lib
 from genret import vocabulary
 from genret.docids import build
 from genret.tasks import retrieval
@@ -223,6 +225,43 @@ def test_registering_again_does_nothing(folders, monkeypatch):
   monkeypatch.setattr(retrieval, '_add_task', lambda *_, **__: 1 / 0)
   assert register(folders, 'again', rates={'retrieval': 2}) == name == 'again'
   assert seqio.get_mixture_or_task(f'{name}_retrieval') is task
+
+
+def test_registering_reads_the_collection_once(folders, monkeypatch):
+  register(folders, 'prepared')  # the TFDS copy is there from now on
+  read = []
+  load = corpus_lib.load_collection
+  monkeypatch.setattr(
+    corpus_lib, 'load_collection', lambda path: read.append(path) or load(path)
+  )
+  register(folders, 'once', rates={'retrieval': 1, 'chunks': 1, 'keywords': 1})
+  assert read == [folders[0]]
+
+
+def test_the_vocabularies_are_those_of_the_folder(folders):
+  _, docids, collection = folders
+  pieces, table = vocabulary.load_vocabulary(docids), rows_of(docids)
+  given = retrieval.input_vocabulary(docids)
+  assert given.vocab_size == pieces.get_piece_size()
+  assert (given.pad_id, given.eos_id, given.unk_id) == (0, 1, 2)
+  text = collection.documents[0].text
+  assert given.encode(text) == pieces.encode(text)
+  found = retrieval.output_vocabulary(docids)
+  assert found.vocab_size == build.vocab_size(docids)
+  assert found.eos_id == vocabulary.EOS_ID
+  for row in table.values():
+    assert found.encode(row) == found.decode(row) == row
+
+
+def test_another_vocabulary_is_refused(folders, tmp_path):
+  _, docids, _ = folders
+  copy = tmp_path / 'docids'
+  shutil.copytree(docids, copy)
+  register(folders, 'mixed', docids=copy)
+  text = 'ship sail harbour wave which'
+  vocabulary.train_vocabulary([text], copy / vocabulary.VOCABULARY_FILE)
+  with pytest.raises(ValueError, match='run `genret index docids` again'):
+    register(folders, 'mixed', docids=copy, query_prefix='new ')
 
 
 def test_other_arguments_replace_what_was_registered(folders):
