@@ -33,6 +33,10 @@ def main(argv):
   'unknown': 'import no_such_library\n',
   'not_there': 'import seqio\n',
   'loud': 'def main(argv):\n  while True: print("line")\n',
+  'greets': """import os
+def main(argv):
+  print(*[os.environ.get(name) for name in argv])
+""",
   'late': 'def main(argv):\n  input()\n  print("line")\n',
   'bench_speed': '"""Measures."""\ndef main(argv): return 4\n',
   '_private': '"""Is no command."""\n',
@@ -93,8 +97,8 @@ def test_benchmarks_are_under_bench(planted, capsys):
 def test_unknown_command_lists_the_valid_ones(planted, capsys):
   assert tools.main(['quickstrat']) == 2
   assert capsys.readouterr().err == (
-    "genret: 'quickstrat' is no command; the commands are heavy, late, loud, "
-    'no-file, not-there, our-bug, stopped, two-words, typo, '
+    "genret: 'quickstrat' is no command; the commands are greets, heavy, late, "
+    'loud, no-file, not-there, our-bug, stopped, two-words, typo, '
     'unknown, works, wrong-value, bench.\n'
   )
   assert tools.main(['_private']) == 2
@@ -133,6 +137,18 @@ def test_a_missing_library_names_its_extra(planted, capsys, monkeypatch):
     'genret not-there: this command needs seqio, which is not installed; run '
     "pip install 'genret[train]'.\n"
   )
+
+
+def test_tensorflow_is_asked_to_be_quiet(planted, capsys, monkeypatch):
+  # First set, so that what the command sets is taken back in the end.
+  for name in (words := ['TF_CPP_MIN_LOG_LEVEL', 'TF_ENABLE_ONEDNN_OPTS']):
+    monkeypatch.setenv(name, '1')
+  assert tools.main(['greets', *words]) == 0
+  assert capsys.readouterr().out == '1 1\n'
+  for name in words:
+    monkeypatch.delenv(name)
+  assert tools.main(['greets', *words]) == 0
+  assert capsys.readouterr().out == '3 0\n'
 
 
 def test_an_interrupt_is_no_error(planted, capsys):

@@ -63,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
   # TensorFlow, where a command loads it, greets at length otherwise.
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
   command, rest = words[0], words[1:]
   if command == 'bench':
     return _bench(rest)
