@@ -172,28 +172,6 @@ def salient_tokens(
   return sample(dataset)
 
 
-def drop_tokens(dataset: tf.data.Dataset, *, rate: float) -> tf.data.Dataset:
-  """Drops each input token with probability `rate`, new at every pass.
-
-  Args:
-    dataset: tokenised examples.
-    rate: in [0, 1).
-
-  Raises:
-    ValueError: if the rate lies outside.
-  """
-  if not 0 <= rate < 1:
-    raise ValueError(f'Expected a drop rate in [0, 1), got {rate}.')
-
-  @seqio.map_over_dataset(num_seeds=1)
-  def drop(example: Mapping[str, Any], seed: tf.Tensor) -> dict[str, Any]:
-    tokens = example['inputs']
-    kept = tf.random.stateless_uniform((tf.size(tokens),), seed) >= rate
-    return {**example, 'inputs': tf.boolean_mask(tokens, kept)}
-
-  return drop(dataset) if rate else dataset
-
-
 def _check_lengths(min_length: int, max_length: int) -> None:
   if not 1 <= min_length <= max_length:
     raise ValueError(

@@ -191,7 +191,7 @@ def train(
     searcher = Searcher(
       module,
       state[0],
-      vocabulary=vocabulary_lib.load_vocabulary(docids),
+      vocabulary=vocabulary_lib.load_vocabulary(docids, table.meta),
       table=table,
       input_length=task_feature_lengths['inputs'],
       num_beams=num_beams,
@@ -384,7 +384,9 @@ def _copy_docids(source: Path, target: Path) -> None:
   if source.absolute() == target.absolute():
     return
   if target.is_dir():
-    if DocidTable.load(target).hash == DocidTable.load(source).hash:
+    tables = DocidTable.load(target), DocidTable.load(source)
+    names = {(t.hash, t.meta.get('vocabulary_hash')) for t in tables}
+    if len(names) == 1:
       return
     raise ValueError(
       f'Expected the identifiers that {target.parent} was trained with, got '

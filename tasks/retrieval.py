@@ -48,7 +48,6 @@ def mixture(
   passage_prefix: str = '',
   chunk_lengths: Sequence[int] = (64, 64),
   keyword_lengths: Sequence[int] = (4, 24),
-  query_drop_rate: float = 0.0,
 ) -> str:
   """Registers the tasks and their mixture, and returns the mixture's name.
 
@@ -67,8 +66,6 @@ def mixture(
     passage_prefix: put before documents.
     chunk_lengths: shortest and longest window, in tokens.
     keyword_lengths: fewest and most salient words, in tokens.
-    query_drop_rate: share of the tokens of training queries that is left out
-      at random.
 
   Raises:
     ValueError: for an unknown rate, identifiers of another corpus or beside
@@ -80,7 +77,7 @@ def mixture(
     (str(corpus), str(docids)),
     table.hash,
     tuple(sorted(rates.items())),
-    (query_prefix, passage_prefix, query_drop_rate),
+    (query_prefix, passage_prefix),
     (tuple(chunk_lengths), tuple(keyword_lengths)),
   )
   if _REGISTERED.get(name) == signature:
@@ -111,7 +108,6 @@ def mixture(
       examples=functools.partial(
         features.retrieval_examples, table=table, prefix=query_prefix
       ),
-      augment=functools.partial(features.drop_tokens, rate=query_drop_rate),
     ),
     'chunks': lambda task: documents(
       task,
@@ -194,7 +190,7 @@ def _add_task(
   config: str,
   splits: Mapping[str, str] | None,
   examples: Any,
-  augment: Any,
+  augment: Any = None,
 ) -> None:
   """Registers one task, in place of another of that name."""
   seqio.TaskRegistry.remove(name)
@@ -212,7 +208,7 @@ def _add_task(
       seqio.preprocessors.tokenize,
       seqio.CacheDatasetPlaceholder(),
       # Behind the cache, so that every pass over the data draws anew.
-      augment,
+      *([] if augment is None else [augment]),
       seqio.preprocessors.append_eos_after_trim,
     ],
     output_features=output_features,

@@ -102,7 +102,6 @@ STEPS = {
   'salient': lambda ds: features.salient_tokens(
     ds, np.ones(100), min_length=2, max_length=4
   ),
-  'drop': lambda ds: features.drop_tokens(ds, rate=0.3),
 }
 DOCUMENT = list(range(10, 20))
 
@@ -199,24 +198,6 @@ def test_salient_tokens_are_drawn_by_weight():
   assert only == [[4, 0]] * 2
 
 
-def test_dropping_keeps_order_and_share():
-  found = passes(500, DOCUMENT, STEPS['drop'])
-  for row in found:
-    assert row == sorted(set(row))
-    assert set(row) <= set(DOCUMENT)
-  share = np.mean([len(row) for row in found]) / len(DOCUMENT)
-  assert abs(share - 0.7) < 0.03
-  # Tokens fall independently of their place.
-  for token in DOCUMENT:
-    kept = np.mean([token in row for row in found])
-    assert abs(kept - 0.7) < 0.1
-
-
-def test_dropping_nothing_is_no_step():
-  before = dataset([{'inputs': DOCUMENT}])
-  assert features.drop_tokens(before, rate=0) is before
-
-
 def test_arguments_that_cannot_work():
   ds = dataset([{'inputs': DOCUMENT}])
   for low, high in ((0, 3), (4, 3)):
@@ -229,6 +210,3 @@ def test_arguments_that_cannot_work():
         match=f'1 <= min_length <= max_length, got {low} and {high}',
       ):
         make(min_length=low, max_length=high)
-  for rate in (-0.1, 1.0):
-    with pytest.raises(ValueError, match=rf'rate in \[0, 1\), got {rate}'):
-      features.drop_tokens(ds, rate=rate)

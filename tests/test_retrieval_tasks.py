@@ -160,14 +160,6 @@ def test_every_pass_draws_anew(folders):
   ]
 
 
-def test_queries_lose_tokens_where_asked(folders):
-  name = register(folders, 'dropping', query_drop_rate=0.5)
-  whole = examples(f'{register(folders, "keeping")}_retrieval')
-  less = examples(f'{name}_retrieval')
-  sizes = [sum(len(row['inputs']) for row in rows) for rows in (less, whole)]
-  assert sizes[0] < 0.9 * sizes[1]
-
-
 @pytest.mark.parametrize(
   'rates',
   [None, {'retrieval': 3, 'keywords': 1}, {'retrieval': 1, 'chunks': 0}],
