@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of every test: strict JAX, quiet libraries, repeatable examples."""
 
+import importlib
+import importlib.util
 import os
 import tempfile
 
@@ -22,6 +24,10 @@ jax.config.update('jax_numpy_rank_promotion', 'raise')
 
 
 def pytest_configure(config: pytest.Config) -> None:
+  # A torch for GPUs brings triton, which crashes the process when it is loaded
+  # behind TensorFlow (both carry LLVM), and does not when loaded before.
+  if importlib.util.find_spec('triton') is not None:
+    importlib.import_module('triton')
   # Many tests compile the same small programs: a session compiles each once,
   # processes that tests start included.
   folder = tempfile.TemporaryDirectory(prefix='genret_compiled_')
