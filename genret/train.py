@@ -10,7 +10,6 @@ import contextlib
 import functools
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from clu import metric_writers
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from genret import run_folders
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import load_collection
 from genret.docids.table import DocidTable
@@ -34,7 +34,6 @@ from genret.losses import TokenLosses, token_losses
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.searcher import DOCIDS_FOLDER, Searcher, write_settings
-from genret.text_files import write_text
 
 Batch = Mapping[str, Any]  # arrays [batch, length]
 
@@ -118,7 +117,7 @@ def train(
       load_collection(corpus), eval_split, limit=eval_queries
     )
   run_folder.mkdir(parents=True, exist_ok=True)
-  _claim(
+  run_folders.claim(
     run_folder,
     {
       'model': checkpoints.config_fields(module.config),
@@ -132,7 +131,7 @@ def train(
       'seed': seed,
     },
   )
-  _copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
+  run_folders.copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
   checkpoints.save_config(run_folder, module.config)
   settings = {
     # A folder by its full path; names such as 'genret:...' as they are.
@@ -199,7 +198,9 @@ def train(
     )
     writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
     closing.callback(writer.close)
-    log, earlier_seconds = _open_log(run_folder / 'log.jsonl', first_step)
+    log, earlier_seconds = run_folders.open_log(
+      run_folder / 'log.jsonl', first_step
+    )
     closing.enter_context(log)
     start_time = time.perf_counter()
 
@@ -379,25 +380,6 @@ def _check(
     )
 
 
-def _copy_docids(source: Path, target: Path) -> None:
-  """Puts identifiers and vocabulary into the run folder, whole or not at all."""
-  if source.absolute() == target.absolute():
-    return
-  if target.is_dir():
-    tables = DocidTable.load(target), DocidTable.load(source)
-    names = {(t.hash, t.meta.get('vocabulary_hash')) for t in tables}
-    if len(names) == 1:
-      return
-    raise ValueError(
-      f'Expected the identifiers that {target.parent} was trained with, got '
-      f'others in {source}; train into another folder.'
-    )
-  temporary = target.with_name(f'.{target.name}.{os.getpid()}')
-  shutil.rmtree(temporary, ignore_errors=True)
-  shutil.copytree(source, temporary, ignore=shutil.ignore_patterns('tfds'))
-  os.replace(temporary, target)
-
-
 def _initial_params(path: str | os.PathLike[str], params: Any) -> Any:
   """Parameters of another run, checked to be of the same shapes."""
   _, loaded = checkpoints.load_model(path)
@@ -408,36 +390,3 @@ def _initial_params(path: str | os.PathLike[str], params: Any) -> Any:
       'differ; use the same gin file of sizes and the same vocabulary size.'
     )
   return loaded
-
-
-def _open_log(path: Path, first_step: int) -> tuple[Any, float]:
-  """Opens the log to append, without the lines of steps that are run again.
-
-  Returns the open file and the seconds that its last line tells.
-  """
-  kept = []
-  if path.is_file() and first_step:
-    lines = path.read_text().splitlines(keepends=True)
-    # A line without an end was being written when the run was killed.
-    found = [(json.loads(line), line) for line in lines if line.endswith('\n')]
-    kept = [pair for pair in found if pair[0]['step'] <= first_step]
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  temporary.write_text(''.join(line for _, line in kept))
-  os.replace(temporary, path)
-  return path.open('a'), kept[-1][0]['seconds'] if kept else 0.0
-
-
-def _claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
-  """Writes down what a run is, or refuses another run in the same folder."""
-  path = run_folder / 'run.json'
-  identity = json.loads(json.dumps(identity))
-  if not path.is_file():
-    write_text(path, json.dumps(identity, indent=2) + '\n')
-    return
-  known = json.loads(path.read_text())
-  for name, value in identity.items():
-    if known.get(name) != value:
-      raise ValueError(
-        f'Expected {name}={known.get(name)}, as {run_folder} was trained '
-        f'with, got {value}; train into another folder.'
-      )

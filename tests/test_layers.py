@@ -43,6 +43,7 @@ LAYER_OF = {
   'genret.decoding': 2,
   'genret.features': 2,
   'genret.ranking': 2,
+  'genret.run_folders': 2,
   'genret.evaluate': 3,
   'genret.searcher': 3,
   'genret.train': 3,

@@ -1,0 +1,65 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What training keeps in a run folder besides checkpoints, safe to be killed."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genret.docids.table import DocidTable
+from genret.text_files import write_text
+
+
+def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
+  """Writes down what a run is, or refuses another run in the same folder."""
+  path = run_folder / 'run.json'
+  identity = json.loads(json.dumps(identity))
+  if not path.is_file():
+    write_text(path, json.dumps(identity, indent=2) + '\n')
+    return
+  known = json.loads(path.read_text())
+  for name, value in identity.items():
+    if known.get(name) != value:
+      raise ValueError(
+        f'Expected {name}={known.get(name)}, as {run_folder} was trained '
+        f'with, got {value}; train into another folder.'
+      )
+
+
+def open_log(path: Path, first_step: int) -> tuple[Any, float]:
+  """Opens the log to append, without the lines of steps that are run again.
+
+  Returns the open file and the seconds that its last line tells.
+  """
+  kept = []
+  if path.is_file() and first_step:
+    lines = path.read_text().splitlines(keepends=True)
+    # A line without an end was being written when the run was killed.
+    found = [(json.loads(line), line) for line in lines if line.endswith('\n')]
+    kept = [pair for pair in found if pair[0]['step'] <= first_step]
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  temporary.write_text(''.join(line for _, line in kept))
+  os.replace(temporary, path)
+  return path.open('a'), kept[-1][0]['seconds'] if kept else 0.0
+
+
+def copy_docids(source: Path, target: Path) -> None:
+  """Puts identifiers and vocabulary into the run folder, whole or not at all."""
+  if source.absolute() == target.absolute():
+    return
+  if target.is_dir():
+    tables = DocidTable.load(target), DocidTable.load(source)
+    names = {(t.hash, t.meta.get('vocabulary_hash')) for t in tables}
+    if len(names) == 1:
+      return
+    raise ValueError(
+      f'Expected the identifiers that {target.parent} was trained with, got '
+      f'others in {source}; train into another folder.'
+    )
+  temporary = target.with_name(f'.{target.name}.{os.getpid()}')
+  shutil.rmtree(temporary, ignore_errors=True)
+  shutil.copytree(source, temporary, ignore=shutil.ignore_patterns('tfds'))
+  os.replace(temporary, target)

@@ -1,0 +1,63 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Run folders: one run each, a log that a kill does not break."""
+
+import json
+
+import numpy as np
+import pytest
+
+from genret import run_folders
+from genret.docids.table import DocidTable
+
+
+def table(*names, vocabulary_hash='v'):
+  return DocidTable(
+    names,
+    np.arange(2, 2 + len(names), dtype=np.int32)[:, None],
+    np.ones(len(names), np.int32),
+    vocab_size=16,
+    meta={'vocabulary_hash': vocabulary_hash},
+  )
+
+
+def test_a_folder_is_claimed_once(tmp_path):
+  run_folders.claim(tmp_path, {'seed': 0, 'lengths': (1, 2)})
+  run_folders.claim(tmp_path, {'seed': 0, 'lengths': [1, 2]})
+  with pytest.raises(ValueError, match=r'Expected seed=0, as .*, got 1; train'):
+    run_folders.claim(tmp_path, {'seed': 1, 'lengths': [1, 2]})
+
+
+def test_log_drops_what_is_run_again(tmp_path):
+  path = tmp_path / 'log.jsonl'
+  lines = [json.dumps({'step': s, 'seconds': s / 2}) + '\n' for s in range(5)]
+  path.write_text(''.join(lines) + '{"step": 5, "sec')  # killed while writing
+  log, seconds = run_folders.open_log(path, 3)
+  with log:
+    log.write('new\n')
+  assert seconds == 1.5
+  assert path.read_text() == ''.join(lines[:4]) + 'new\n'
+
+
+def test_log_of_a_run_without_a_checkpoint_starts_anew(tmp_path):
+  path = tmp_path / 'log.jsonl'
+  path.write_text('{"step": 0, "seconds": 1.0}\n')
+  log, seconds = run_folders.open_log(path, 0)
+  log.close()
+  assert (seconds, path.read_text()) == (0.0, '')
+
+
+def test_identifiers_are_copied_once(tmp_path):
+  source, target = tmp_path / 'docids', tmp_path / 'run' / 'docids'
+  table('a', 'b').save(source)
+  (source / 'tfds').mkdir()
+  target.parent.mkdir()
+  run_folders.copy_docids(source, target)
+  assert DocidTable.load(target).hash == table('a', 'b').hash
+  assert not (target / 'tfds').exists()
+  run_folders.copy_docids(source, target)  # the same again is fine
+  run_folders.copy_docids(target, target)
+  for other in (table('a', 'c'), table('a', 'b', vocabulary_hash='w')):
+    other.save(source)
+    with pytest.raises(ValueError, match='train into another folder'):
+      run_folders.copy_docids(source, target)
