@@ -91,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     command=shlex.join(['genret', 'quickstart', *argv]),
   )
   print(_verdict(report))
-  print(f'Ask it:  genret search --run {folder} "who built the citadel"')
+  print(f'Ask it:  genret search --run {folder} "what is the highest mountain range outside asia"')
   return 0
 
 
