@@ -91,7 +91,8 @@ def main(argv: Sequence[str]) -> int:
     command=shlex.join(['genret', 'quickstart', *argv]),
   )
   print(_verdict(report))
-  print(f'Ask it:  genret search --run {folder} "what is the highest mountain range outside asia"')
+  question = 'what is the highest mountain range outside asia'
+  print(f'Ask it:  genret search --run {folder} "{question}"')
   return 0
 
 
