@@ -12,6 +12,7 @@ from typing import Any
 from genret import metrics, report, runs
 from genret.baselines.bm25 import BM25, random_order
 from genret.corpus import Collection, load_collection
+from genret.models import checkpoints
 from genret.ranking.documents import are_identifiers
 from genret.searcher import Searcher
 
@@ -174,11 +175,14 @@ def write_report(
   folder = Path(run_folder)
   collection = load_collection(corpus)
   queries, qrels = split_queries(collection, split)
-  searchers = {'genret': Searcher.load(folder)}
+  searcher = Searcher.load(folder)
+  weights = {'genret': searcher.params}
   if initial:
-    searchers['genret, untrained'] = Searcher.load(folder, step=0)
-  systems = {
-    name: evaluate_searcher(
+    _, weights['genret, untrained'] = checkpoints.load_model(folder, step=0)
+  systems = {}
+  for name, params in weights.items():
+    searcher.params = params
+    systems[name] = evaluate_searcher(
       searcher,
       queries,
       qrels,
@@ -186,8 +190,6 @@ def write_report(
       measures=measures,
       progress=progress,
     )
-    for name, searcher in searchers.items()
-  }
   systems |= evaluate_baselines(
     collection, queries, qrels, measures=measures, seed=seed
   )
@@ -208,7 +210,7 @@ def write_report(
     },
     'collection': collection.name,
     'corpus_hash': collection.hash,
-    'docids_hash': searchers['genret'].table.hash,
+    'docids_hash': searcher.table.hash,
     'split': split,
     'queries': len(queries),
     'documents': len(collection.documents),

@@ -11,6 +11,7 @@ from typing import Any
 
 from genret.docids.table import DocidTable
 from genret.text_files import write_text
+from genret.vocabulary import HASH_FIELD
 
 
 def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
@@ -52,7 +53,7 @@ def copy_docids(source: Path, target: Path) -> None:
     return
   if target.is_dir():
     tables = DocidTable.load(target), DocidTable.load(source)
-    names = {(t.hash, t.meta.get('vocabulary_hash')) for t in tables}
+    names = {(t.hash, t.meta.get(HASH_FIELD)) for t in tables}
     if len(names) == 1:
       return
     raise ValueError(

@@ -173,7 +173,7 @@ def train(
       state = checkpoints.restore_step(manager, first_step, *state)
     else:
       if initial_checkpoint_path is not None:
-        params = _initial_params(initial_checkpoint_path, params)
+        params = checkpoints.load_params_like(initial_checkpoint_path, params)
         state = (jax.device_put(params, everywhere), state[1])
       checkpoints.save_step(manager, 0, *state)
 
@@ -378,15 +378,3 @@ def _check(
       f'Expected a batch size that {jax.local_device_count()} devices divide, '
       f'got {batch_size}.'
     )
-
-
-def _initial_params(path: str | os.PathLike[str], params: Any) -> Any:
-  """Parameters of another run, checked to be of the same shapes."""
-  _, loaded = checkpoints.load_model(path)
-  expected = jax.tree.map(jnp.shape, params)
-  if jax.tree.map(jnp.shape, loaded) != expected:
-    raise ValueError(
-      f'Expected parameters of the shapes of the model, those in {path} '
-      'differ; use the same gin file of sizes and the same vocabulary size.'
-    )
-  return loaded

@@ -185,9 +185,19 @@ def source(
       f'expected the configuration {DOCUMENTS} or {PAIRS}, found {config!r}; '
       'choose one of them.'
     )
+  return prepared_source(prepare(folder, data_dir), config, splits=splits)
+
+
+def prepared_source(
+  prepared: PathLike,
+  config: str,
+  *,
+  splits: Mapping[str, str] | Sequence[str] | None = None,
+) -> seqio.TfdsDataSource:
+  """A folder that `prepare` returned, as a seqio source; as `source` else."""
   return seqio.TfdsDataSource(
     tfds_name=f'beir_folder/{config}:{VERSION}',
-    tfds_data_dir=str(prepare(folder, data_dir)),
+    tfds_data_dir=str(prepared),
     splits=splits,
     # Otherwise seqio asks tfds.load to look in the public bucket first.
     read_only=True,

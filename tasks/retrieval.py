@@ -196,13 +196,7 @@ def _add_task(
   seqio.TaskRegistry.remove(name)
   seqio.TaskRegistry.add(
     name,
-    # As beir_folder.source does, which would read the corpus for each task.
-    source=seqio.TfdsDataSource(
-      tfds_name=f'beir_folder/{config}:{beir_folder.VERSION}',
-      tfds_data_dir=str(data_dir),
-      splits=splits,
-      read_only=True,
-    ),
+    source=beir_folder.prepared_source(data_dir, config, splits=splits),
     preprocessors=[
       examples,
       seqio.preprocessors.tokenize,

@@ -108,6 +108,14 @@ def test_seqio_serves_pairs(folder, data_dir):
   assert [row['doc_id'] for row in examples(source, 'by_hand')] == ['d1']
 
 
+def test_what_is_prepared_is_served_alike(folder, data_dir):
+  prepared = beir_folder.prepare(folder, data_dir)
+  rows = examples(beir_folder.prepared_source(prepared, 'pairs'), 'train')
+  assert rows == examples(
+    beir_folder.source(folder, 'pairs', data_dir), 'train'
+  )
+
+
 def test_a_task_reads_it_under_other_split_names(folder, data_dir):
   source = beir_folder.source(
     folder, 'pairs', data_dir, splits={'validation': 'dev'}

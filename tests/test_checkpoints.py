@@ -112,6 +112,14 @@ def test_a_model_loads_without_its_optimizer(run, copy):
   assert_equal(params, parameters(0))
 
 
+def test_initial_parameters_are_the_newest_and_fit(run):
+  _, newest = checkpoints.load_model(run)
+  assert_equal(checkpoints.load_params_like(run, parameters(3)), newest)
+  wider = jax.tree.map(lambda x: np.zeros((*x.shape, 2)), newest)
+  with pytest.raises(ValueError, match='Expected parameters of the shapes of'):
+    checkpoints.load_params_like(run, wider)
+
+
 def test_loading_writes_nothing(copy):
   def listing():
     return {

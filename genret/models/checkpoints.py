@@ -188,6 +188,26 @@ def _check_parameters(
       )
 
 
+def load_params_like(folder: str | os.PathLike[str], params: Any) -> Any:
+  """The newest parameters in a folder, checked against those of a model.
+
+  Args:
+    folder: of `genret convert`, or a run.
+    params: of the model that is to start from them.
+
+  Raises:
+    FileNotFoundError: as `load_model`.
+    ValueError: if names or shapes differ.
+  """
+  _, loaded = load_model(folder)
+  if jax.tree.map(jnp.shape, loaded) != jax.tree.map(jnp.shape, params):
+    raise ValueError(
+      f'Expected parameters of the shapes of the model, those in {folder} '
+      'differ; use the same gin file of sizes and the same vocabulary size.'
+    )
+  return loaded
+
+
 def _abstract(tree: Any) -> Any:
   """Shapes and types, on the devices that the arrays are on."""
   device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

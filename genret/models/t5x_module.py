@@ -43,12 +43,5 @@ class _Started(Transformer):
     """
     variables = Transformer(self.config).init(*args, **kwargs)
     with jax.ensure_compile_time_eval():  # T5X calls this inside jit
-      _, params = checkpoints.load_model(self.folder)
-    shapes = jax.tree.map(lambda x: x.shape, variables['params'])
-    if jax.tree.map(lambda x: x.shape, params) != shapes:
-      raise ValueError(
-        f'Expected parameters of the shapes of the model, those in '
-        f'{self.folder} differ; use the same gin file of sizes and the same '
-        'vocabulary size.'
-      )
+      params = checkpoints.load_params_like(self.folder, variables['params'])
     return {**variables, 'params': params}
