@@ -61,30 +61,37 @@ class Trie:
   @classmethod
   def from_table(cls, table: DocidTable) -> Trie:
     """The trie of a table's identifiers, each ended with eos."""
-    arrays = trie_build.build(
-      table.token_rows_DxL, table.lengths_D, table.eos_id
-    )
+    rows = trie_build.rows_of(table.token_rows_DxL, table.lengths_D)
+    arrays = trie_build.build(rows, table.vocab_size, table.eos_id)
     return _trie(*arrays, table.vocab_size, table.eos_id, table.hash)
 
   @classmethod
   def from_sequences(
-    cls, sequences: Sequence[Sequence[int]], vocab_size: int, eos_id: int = 1
+    cls,
+    sequences: Sequence[Sequence[int]] | np.ndarray,
+    vocab_size: int,
+    eos_id: int = 1,
+    *,
+    lengths: Sequence[int] | np.ndarray | None = None,
   ) -> Trie:
     """The trie of token sequences without eos; an empty one is allowed.
 
+    Args:
+      sequences: a list of sequences; rows [D, L] of tokens; or, with lengths,
+        all tokens [T] one sequence after another. Millions of identifiers are
+        best given as an array.
+      vocab_size: number of tokens, V.
+      eos_id: the token that ends each identifier.
+      lengths: [D] tokens in each sequence; where rows are given, what follows
+        its length is ignored.
+
     Raises:
-      ValueError: a sequence has eos or a token outside the vocabulary.
+      ValueError: a sequence has eos or a token outside the vocabulary; lengths
+        do not fit; or there are 2^31 prefixes.
     """
-    lengths_D = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    tokens = np.fromiter(
-      (token for sequence in sequences for token in sequence),
-      np.int64,
-      lengths_D.sum(),
-    )
-    trie_build.check_tokens(tokens, lengths_D, vocab_size, eos_id)
-    rows_DxL = np.zeros((len(sequences), max(lengths_D, default=0)), np.int32)
-    rows_DxL[np.arange(rows_DxL.shape[1]) < lengths_D[:, None]] = tokens
-    arrays = trie_build.build(rows_DxL, lengths_D, eos_id)
+    rows = trie_build.rows_of(sequences, lengths)
+    trie_build.check_tokens(rows, vocab_size, eos_id)
+    arrays = trie_build.build(rows, vocab_size, eos_id)
     return _trie(*arrays, vocab_size, eos_id)
 
   @property
