@@ -41,9 +41,14 @@ def beam_search(
   num_beams: int,
   max_length: int,
   normalize: str = 'vocabulary',
-  open_ended: bool = False,
+  accepts: Callable[[Tokens], bool] = lambda prefix: False,
+  finishes: Callable[[Tokens], bool] = lambda prefix: False,
+  eos: int = EOS,
 ) -> list[tuple[Tokens, np.float32]]:
-  """The answers and their scores, best first; fewer than K if there are."""
+  """The answers and their scores, best first; fewer than K if there are.
+
+  accepts and finishes say of a prefix what the protocol's say of its state.
+  """
   beams: list[tuple[Tokens, np.float32]] = [((), np.float32(0))]
   pool: list[tuple[Tokens, np.float32]] = []
   for _ in range(max_length):
@@ -59,12 +64,13 @@ def beam_search(
       ]
     # Python's sort is stable: equal scores stay in order of beam and token.
     grown.sort(key=lambda answer: -answer[1])
-    beams = [g for g in grown if g[0][-1] != EOS][:num_beams]
-    by_beam = [g for g in grown if g[0][-1] == EOS]
-    pool = sorted(pool + by_beam, key=lambda a: -a[1])[:num_beams]
-  if open_ended:
-    pool = sorted(pool + beams, key=lambda a: -a[1])[:num_beams]
-  return pool
+    best = [g for g in grown if g[0][-1] != eos][:num_beams]
+    beams = [g for g in best if not finishes(g[0])]
+    new = [g for g in grown if g[0][-1] == eos]
+    new += [g for g in best if finishes(g[0])]
+    pool = sorted(pool + new, key=lambda a: -a[1])[:num_beams]
+  pool += [g for g in beams if accepts(g[0])]
+  return sorted(pool, key=lambda a: -a[1])[:num_beams]
 
 
 def enumerate_all(

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of the constraint protocol, one row an implementation.
 
-A row is a constraint over a vocabulary of V tokens and, by brute force, the
-legal tokens after a prefix. A new constraint adds a row to ROWS.
+A row is a constraint over a vocabulary of V tokens and, by brute force, what it
+says of a prefix. A new constraint adds a row to ROWS.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import reference_beam
 
-from genret.constraints.protocol import Constraint, unconstrained
+from genret.constraints.protocol import UNKNOWN, Constraint, unconstrained
 from genret.constraints.trie import Trie
 from genret.decoding.beam import beam_search
 
@@ -35,6 +35,8 @@ class Row:
   legal: Callable[[tuple[int, ...]], set[int]]
   # The same kind and shape with other content: must not compile again.
   other: Constraint
+  accepts: Callable[[tuple[int, ...]], bool] = lambda prefix: False
+  finishes: Callable[[tuple[int, ...]], bool] = lambda prefix: False
 
 
 def trie_row() -> Row:
@@ -54,81 +56,117 @@ def empty_trie_row() -> Row:
 
 def unconstrained_row() -> Row:
   constraint = unconstrained(V)
-  return Row(constraint, lambda prefix: set(range(V)), constraint)
+  return Row(
+    constraint, lambda _: set(range(V)), constraint, accepts=lambda _: True
+  )
 
 
 # A newcomer's constraint: an automaton as a dense table of next states, -1 where
-# a token is illegal. Every prefix is an answer.
+# a token is illegal. A slot for each token, most of them empty; tokens have
+# masses, and a total is known of some states only, and of them not exactly.
 
 
-def dense_probe(next_SxV, state_N, token_NxT):
-  state_NxT = next_SxV[state_N[:, None], token_NxT]
-  return (state_NxT >= 0) & (state_N[:, None] >= 0), state_NxT
+def dense_probe(arrays, state_N, token_NxT):
+  state_NxT = arrays['next_SxV'][state_N[:, None], token_NxT]
+  legal_NxT = (state_NxT >= 0) & (state_N[:, None] >= 0)
+  mass_NxT = arrays['mass_SxV'][state_N[:, None], token_NxT]
+  return jnp.where(legal_NxT, mass_NxT, 0), state_NxT
 
 
-def dense_children(next_SxV, state_N, offset, width):
-  # Legal tokens come first, ascending, as False sorts before True.
-  token_NxV = jnp.argsort(next_SxV[state_N] < 0, axis=1, stable=True)
-  token_NxV = jnp.pad(token_NxV.astype(jnp.int32), ((0, 0), (0, width)))
-  start = jnp.minimum(jnp.asarray(offset, jnp.int32), V)
-  token_NxW = jax.lax.dynamic_slice_in_dim(token_NxV, start, width, axis=1)
-  _, state_NxW = dense_probe(next_SxV, state_N, token_NxW)
-  rank_1xW = start + jnp.arange(width, dtype=jnp.int32)[None]
-  return (
-    token_NxW,
-    state_NxW,
-    rank_1xW < dense_count(next_SxV, state_N)[:, None],
+def dense_children(arrays, state_N, offset, width):
+  slot_W = offset + jnp.arange(width, dtype=jnp.int32)
+  token_NxW = jnp.broadcast_to(
+    jnp.minimum(slot_W, V - 1), (len(state_N), width)
   )
+  mass_NxW, state_NxW = dense_probe(arrays, state_N, token_NxW)
+  return token_NxW, state_NxW, (mass_NxW > 0) & (slot_W < V)[None]
 
 
-def dense_count(next_SxV, state_N):
-  return (dense_probe(next_SxV, state_N, all_tokens(state_N))[0]).sum(
-    axis=1, dtype=jnp.int32
-  )
+def dense_slots(arrays, state_N):
+  # Not one more than needed: the last slot may be full.
+  legal_NxV = arrays['next_SxV'][state_N] >= 0
+  slot_1xV = jnp.arange(1, V + 1, dtype=jnp.int32)[None]
+  last_N = jnp.where(legal_NxV, slot_1xV, 0).max(axis=1)
+  return jnp.where(state_N < 0, 0, last_N)
 
 
-def all_tokens(state_N):
-  return jnp.broadcast_to(jnp.arange(V), (len(state_N), V))
+def dense_total(arrays, state_N):
+  return arrays['total_S'][state_N]
 
 
-def dense_start(next_SxV, n):
+def dense_accepts(arrays, state_N):
+  return arrays['accepts_S'][state_N]
+
+
+def dense_finishes(arrays, state_N):
+  return arrays['finishes_S'][state_N]
+
+
+def dense_start(arrays, n):
   return jnp.zeros(n, jnp.int32)
 
 
-def dense(next_SxV) -> Constraint:
+def dense_tables(seed):
+  """Six states, the first and the last of which never finish or end."""
+  rng = np.random.default_rng(seed)
+  next_SxV = np.where(
+    rng.random((6, V)) < 0.6, rng.integers(0, 6, (6, V)), -1
+  ).astype(np.int32)
+  mass_SxV = rng.integers(1, 4, (6, V)).astype(np.int32)
+  total_S = np.where(next_SxV < 0, 0, mass_SxV).sum(axis=1)
+  total_S += rng.integers(0, 2, 6)
+  return {
+    'next_SxV': next_SxV,
+    'mass_SxV': mass_SxV,
+    'total_S': np.where(np.arange(6) == 3, UNKNOWN, total_S).astype(np.int32),
+    'accepts_S': np.arange(6) % 3 != 2,
+    'finishes_S': np.arange(6) == 4,
+  }
+
+
+def dense(arrays) -> Constraint:
   return Constraint(
-    arrays=jnp.asarray(next_SxV, jnp.int32),
+    arrays=jax.tree.map(jnp.asarray, arrays),
     start=dense_start,
     probe=dense_probe,
     children=dense_children,
-    count=dense_count,
-    max_children=V,
-    open_ended=True,
+    slots=dense_slots,
+    total=dense_total,
+    accepts=dense_accepts,
+    finishes=dense_finishes,
+    max_slots=V,
   )
 
 
-def automaton_row() -> Row:
-  rng = np.random.default_rng(0)
-  next_SxV, other = np.where(
-    rng.random((2, 6, V)) < 0.5, rng.integers(0, 6, (2, 6, V)), -1
-  )
+def dense_row() -> Row:
+  arrays = dense_tables(0)
 
-  def legal(prefix):
+  def state_of(prefix):
     state = 0
     for token in prefix:
-      state = next_SxV[state, token]
-      if state < 0:
-        return set()
-    return set(np.flatnonzero(next_SxV[state] >= 0).tolist())
+      state = arrays['next_SxV'][state, token]
+      assert state >= 0
+    return state
 
-  return Row(dense(next_SxV), legal, dense(other))
+  def legal(prefix):
+    return set(
+      np.flatnonzero(arrays['next_SxV'][state_of(prefix)] >= 0).tolist()
+    )
+
+  return Row(
+    dense(arrays),
+    legal,
+    dense(dense_tables(1)),
+    accepts=lambda prefix: bool(arrays['accepts_S'][state_of(prefix)]),
+    finishes=lambda prefix: bool(arrays['finishes_S'][state_of(prefix)]),
+  )
 
 
 ROWS = {
   'trie': trie_row,
   'empty trie': empty_trie_row,
   'unconstrained': unconstrained_row,
-  'dense automaton': automaton_row,
+  'dense automaton': dense_row,
 }
 
 
@@ -145,6 +183,13 @@ def legal_prefixes(row: Row) -> list[tuple[int, ...]]:
   ]
 
 
+def test_rows_try_what_they_should():
+  row = dense_row()
+  prefixes = legal_prefixes(row)
+  for truth in (row.accepts, row.finishes):
+    assert {truth(prefix) for prefix in prefixes} == {True, False}
+
+
 def states_after(row: Row, prefixes):
   """States of many legal prefixes at once: each walks, or waits if shorter."""
   constraint = row.constraint
@@ -152,8 +197,8 @@ def states_after(row: Row, prefixes):
   for depth in range(max(map(len, prefixes), default=0)):
     going = jnp.array([len(prefix) > depth for prefix in prefixes])
     token = jnp.array([[*prefix, *[0] * DEPTH][depth] for prefix in prefixes])
-    legal, after = constraint.probe(constraint.arrays, state, token[:, None])
-    assert legal[going, 0].all()
+    mass, after = constraint.probe(constraint.arrays, state, token[:, None])
+    assert (mass[going, 0] > 0).all()
     state = jax.tree.map(
       lambda new, old, going=going: jnp.where(
         going.reshape(-1, *[1] * (old.ndim - 1)), new[:, 0], old
@@ -164,19 +209,32 @@ def states_after(row: Row, prefixes):
   return state
 
 
-def test_probe_count_and_limits(row):
+def test_probe_and_limits(row):
   constraint, prefixes = row.constraint, legal_prefixes(row)
   state = states_after(row, prefixes)
   token = jnp.broadcast_to(jnp.arange(V), (len(prefixes), V))
-  legal, _ = constraint.probe(constraint.arrays, state, token)
-  count = constraint.count(constraint.arrays, state)
-  assert legal.shape == token.shape
-  assert count.shape == (len(prefixes),)
-  legal, count = np.asarray(legal), np.asarray(count)
-  for prefix, mask, number in zip(prefixes, legal, count, strict=True):
-    assert set(np.flatnonzero(mask).tolist()) == row.legal(prefix), prefix
-    assert number == len(row.legal(prefix)) <= constraint.max_children
-    assert max(row.legal(prefix), default=-1) < (constraint.vocab_size or V)
+  mass, _ = constraint.probe(constraint.arrays, state, token)
+  total, slots, accepts = (
+    function(constraint.arrays, state)
+    for function in (constraint.total, constraint.slots, constraint.accepts)
+  )
+  assert mass.shape == token.shape
+  assert mass.dtype == total.dtype == slots.dtype == jnp.int32
+  assert total.shape == slots.shape == accepts.shape == (len(prefixes),)
+  assert (np.asarray(mass).sum(axis=1) <= total).all()
+  assert (np.asarray(mass) >= 0).all()
+  for i, prefix in enumerate(prefixes):
+    allowed = set(np.flatnonzero(np.asarray(mass[i])).tolist())
+    assert allowed == row.legal(prefix), prefix
+    assert len(allowed) <= slots[i] <= constraint.max_slots
+    assert max(allowed, default=-1) < (constraint.vocab_size or V)
+  assert accepts.tolist() == [row.accepts(prefix) for prefix in prefixes]
+  finishes = [row.finishes(prefix) for prefix in prefixes]
+  if constraint.finishes is None:
+    assert not any(finishes)
+  else:
+    found = constraint.finishes(constraint.arrays, state)
+    assert found.tolist() == finishes
 
 
 @pytest.mark.parametrize('width', [1, 3, V + 2])
@@ -185,7 +243,8 @@ def test_children_are_those_probed_in_order(row, width):
   state = states_after(row, prefixes)
   found = [[] for _ in prefixes]
   list_block = jax.jit(constraint.children, static_argnums=3)
-  for offset in range(0, V + width, width):
+  slots = constraint.slots(constraint.arrays, state)
+  for offset in range(0, constraint.max_slots + width, width):
     token, after, legal = list_block(constraint.arrays, state, offset, width)
     assert token.shape == legal.shape == (len(prefixes), width)
     _, probed = constraint.probe(constraint.arrays, state, token)
@@ -194,6 +253,9 @@ def test_children_are_those_probed_in_order(row, width):
     ):
       assert a.shape == b.shape
       np.testing.assert_array_equal(a[legal], b[legal])
+    assert ((token >= 0) & (token < V)).all()
+    beyond = offset + np.arange(width) >= np.asarray(slots)[:, None]
+    assert not (np.asarray(legal) & beyond).any()
     token, legal = np.asarray(token), np.asarray(legal)
     for tokens, row_token, row_legal in zip(found, token, legal, strict=True):
       tokens += row_token[row_legal].tolist()
@@ -251,7 +313,8 @@ def test_beams_are_those_of_a_plain_search(row, num_beams, options):
       row.legal,
       num_beams=num_beams,
       max_length=DEPTH,
-      open_ended=row.constraint.open_ended,
+      accepts=row.accepts,
+      finishes=row.finishes,
     )
     legal = np.asarray(out.legal[query])
     assert legal.sum() == len(expected)

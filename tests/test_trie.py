@@ -165,11 +165,10 @@ def test_an_illegal_token_leaves_no_continuation():
   trie = Trie.from_sequences([[2, 3], [0]], 5)
   constraint = trie.constraint()
   token = np.array([[3, -1, 5, 0]])
-  legal, state = constraint.probe(trie, constraint.start(trie, 1), token)
-  assert legal.tolist() == [[False, False, False, True]]
+  mass, state = constraint.probe(trie, constraint.start(trie, 1), token)
+  assert mass.tolist() == [[0, 0, 0, 1]]
   dead = state[0, :3]
-  assert constraint.count(trie, dead).tolist() == [0, 0, 0]
-  assert not constraint.probe(trie, dead, np.tile(np.arange(5), (3, 1)))[
-    0
-  ].any()
+  assert constraint.slots(trie, dead).tolist() == [0, 0, 0]
+  every = np.tile(np.arange(5), (3, 1))
+  assert not constraint.probe(trie, dead, every)[0].any()
   assert not constraint.children(trie, dead, 0, 2)[2].any()

@@ -21,6 +21,9 @@ import jax.numpy as jnp
 
 State = Any  # A pytree whose leaves have one row a beam.
 
+# A `total` that tells nothing; also where masses saturate.
+UNKNOWN = 2**31 - 1
+
 
 @functools.partial(
   jax.tree_util.register_dataclass,
@@ -29,11 +32,14 @@ State = Any  # A pytree whose leaves have one row a beam.
     'start',
     'probe',
     'children',
-    'count',
-    'max_children',
+    'slots',
+    'total',
+    'accepts',
+    'finishes',
+    'eos',
+    'max_slots',
     'vocab_size',
     'eos_id',
-    'open_ended',
   ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -44,21 +50,38 @@ class Constraint:
   eos is a token like others: legal where an answer may end. What follows an
   illegal token is of no interest, but must not fail.
 
+  A state's allowed tokens are listed in slots: each stands in exactly one, and
+  they ascend with the slot; other slots are empty. A trie fills every slot; a
+  full-text index has one for each symbol where it does not know them yet.
+
+  Each allowed token has a mass, and a state has a total that the masses of its
+  allowed tokens do not exceed. Once the masses of the tokens asked about add up
+  to it, the search knows that there are no others. A trie counts tokens, an
+  index occurrences.
+
   Attributes:
     arrays: a pytree, given to each function.
-    start: (arrays, n) -> the state of n beams that have written nothing.
-    probe: (arrays, state_N, token_NxT) -> (legal_NxT, state_NxT): are these
-      tokens allowed, and the states after them (leaves [N, T, ...]).
+    start: (arrays, n) -> the state of n beams that have written nothing; beams
+      of a query are side by side, as many for each.
+    probe: (arrays, state_N, token_NxT) -> (mass_NxT, state_NxT): the masses of
+      these tokens, int32 and 0 where a token is not allowed, and the states
+      after them (leaves [N, T, ...]). Tokens out of range are not allowed.
     children: (arrays, state_N, offset, width) -> (token_NxW, state_NxW,
-      legal_NxW): from each beam's allowed tokens in ascending order, those of
-      rank offset to offset + width; legal is False where there are none left.
-      offset may be traced, width is a Python number.
-    count: (arrays, state_N) -> how many tokens are allowed.
-    max_children: no state allows more tokens than this.
+      legal_NxW): slots offset to offset + width. Empty slots are not legal and
+      hold any token in range. offset may be traced, width is a Python number.
+    slots: (arrays, state_N) -> how many slots hold all allowed tokens, int32.
+    total: (arrays, state_N) -> int32, not less than the sum of the masses of
+      all allowed tokens; `UNKNOWN` if no such number is known.
+    accepts: (arrays, state_N) -> bool: whether a beam that has reached the
+      length limit in this state is an answer without eos (n-grams) or is lost
+      (identifiers).
+    finishes: (arrays, state_N) -> bool: whether a beam that arrives in this
+      state is an answer at once and is not continued; None if none ever is.
+    eos: (arrays, state_N, eos_id) -> int32, the token that ends each beam, -1
+      where none does; eos_id is the search's. None if that holds for all.
+    max_slots: no state has more slots than this.
     vocab_size: all allowed tokens are below; None if that is not known.
     eos_id: the token this constraint ends answers with; None if any will do.
-    open_ended: whether a beam that has reached the length limit is an answer
-      without eos (n-grams) or is lost (identifiers).
   """
 
   arrays: Any
@@ -67,11 +90,15 @@ class Constraint:
   children: Callable[
     [Any, State, jax.Array | int, int], tuple[jax.Array, State, jax.Array]
   ]
-  count: Callable[[Any, State], jax.Array]
-  max_children: int
+  slots: Callable[[Any, State], jax.Array]
+  total: Callable[[Any, State], jax.Array]
+  accepts: Callable[[Any, State], jax.Array]
+  finishes: Callable[[Any, State], jax.Array] | None = None
+  _: dataclasses.KW_ONLY
+  eos: Callable[[Any, State, int], jax.Array] | None = None
+  max_slots: int
   vocab_size: int | None = None
   eos_id: int | None = None
-  open_ended: bool = False
 
   def constraint(self) -> Constraint:
     """Itself; a trie or an index has this method as well."""
@@ -85,11 +112,33 @@ def unconstrained(vocab_size: int) -> Constraint:
     start=_any_start,
     probe=_any_probe,
     children=_any_children,
-    count=_any_count,
-    max_children=vocab_size,
+    slots=_any_slots,
+    total=_any_slots,
+    accepts=_any_accepts,
+    max_slots=vocab_size,
     vocab_size=vocab_size,
-    open_ended=True,
   )
+
+
+def number_of_rows(state_N: State) -> int:
+  """N, the number of beams that a state is of."""
+  return jax.tree.leaves(state_N)[0].shape[0]
+
+
+def eos_tokens(automaton: Constraint, state_N: State, eos_id: int) -> jax.Array:
+  """The token that ends each beam, int32 [N]; -1 where none does."""
+  if automaton.eos is not None:
+    return automaton.eos(automaton.arrays, state_N, eos_id)
+  return jnp.full(number_of_rows(state_N), eos_id, jnp.int32)
+
+
+def probe_eos(
+  automaton: Constraint, state_N: State, eos_N: jax.Array
+) -> jax.Array:
+  """The mass of each beam's eos, int32 [N]; 0 where it must not end."""
+  token_Nx1 = jnp.maximum(eos_N, 0)[:, None]
+  mass_Nx1, _ = automaton.probe(automaton.arrays, state_N, token_Nx1)
+  return jnp.where(eos_N < 0, 0, mass_Nx1[:, 0])
 
 
 def _any_start(vocab_size: jax.Array, n: int) -> State:
@@ -101,7 +150,8 @@ def _any_probe(
   vocab_size: jax.Array, state_N: State, token_NxT: jax.Array
 ) -> tuple[jax.Array, State]:
   legal_NxT = (token_NxT >= 0) & (token_NxT < vocab_size)
-  return legal_NxT, jnp.broadcast_to(state_N[:, None], token_NxT.shape)
+  state_NxT = jnp.broadcast_to(state_N[:, None], token_NxT.shape)
+  return legal_NxT.astype(jnp.int32), state_NxT
 
 
 def _any_children(
@@ -109,10 +159,16 @@ def _any_children(
 ) -> tuple[jax.Array, State, jax.Array]:
   token_1xW = offset + jnp.arange(width, dtype=jnp.int32)[None]
   shape = (len(state_N), width)
-  token_NxW = jnp.broadcast_to(token_1xW, shape)
+  legal_NxW = jnp.broadcast_to(token_1xW < vocab_size, shape)
+  token_1xW = jnp.minimum(token_1xW, vocab_size - 1)
   state_NxW = jnp.broadcast_to(state_N[:, None], shape)
-  return token_NxW, state_NxW, token_NxW < vocab_size
+  return jnp.broadcast_to(token_1xW, shape), state_NxW, legal_NxW
 
 
-def _any_count(vocab_size: jax.Array, state_N: State) -> jax.Array:
+def _any_slots(vocab_size: jax.Array, state_N: State) -> jax.Array:
   return jnp.broadcast_to(vocab_size, state_N.shape)
+
+
+def _any_accepts(vocab_size: jax.Array, state_N: State) -> jax.Array:
+  del vocab_size
+  return jnp.ones(len(state_N), bool)

@@ -118,8 +118,10 @@ class Trie:
       start=_start,
       probe=_probe,
       children=_children,
-      count=_count,
-      max_children=self.max_children,
+      slots=_count,
+      total=_count,
+      accepts=_accepts,
+      max_slots=self.max_children,
       vocab_size=self.vocab_size,
       eos_id=self.eos_id,
     )
@@ -231,6 +233,12 @@ def _count(trie: Trie, state_N: jax.Array) -> jax.Array:
   return last_N - first_N
 
 
+def _accepts(trie: Trie, state_N: jax.Array) -> jax.Array:
+  """An identifier ends with eos or not at all."""
+  del trie
+  return jnp.zeros(len(state_N), bool)
+
+
 def _children(
   trie: Trie, state_N: jax.Array, offset: jax.Array | int, width: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -271,4 +279,5 @@ def _probe(
   )
   found_NxT = trie.token_E[low_NxT] == token_NxT
   legal_NxT = (low_NxT < last_N[:, None]) & found_NxT
-  return legal_NxT, jnp.where(legal_NxT, low_NxT + 1, -1)
+  state_NxT = jnp.where(legal_NxT, low_NxT + 1, -1)
+  return legal_NxT.astype(jnp.int32), state_NxT

@@ -14,13 +14,13 @@ import numpy as np
 from jax import lax
 
 from genret.constraints import protocol
-from genret.decoding.candidates import best_continuations, probe_eos
+from genret.decoding.candidates import best_continuations
+from genret.decoding.pool import Pool, add_answers, empty_pool
 from genret.decoding.scores import (
   NORMALIZE,
   Scorer,
   score_of_key,
   scorer_of,
-  top_k,
 )
 
 
@@ -52,14 +52,6 @@ class BeamSearchOutput(NamedTuple):
   legal: jax.Array | np.ndarray
 
 
-class _Pool(NamedTuple):
-  """Finished answers, best first; key_BxK is -inf where there is none."""
-
-  tokens_BxKxL: jax.Array
-  key_BxK: jax.Array
-  lengths_BxK: jax.Array
-
-
 class _Search(NamedTuple):
   """What one step hands to the next."""
 
@@ -69,7 +61,7 @@ class _Search(NamedTuple):
   key_BxK: jax.Array  # -inf where the beam is dead.
   state_N: protocol.State
   cache: Any
-  pool: _Pool
+  pool: Pool
 
 
 def beam_search(
@@ -91,11 +83,12 @@ def beam_search(
   At each step every legal eos continuation of the K live beams enters the pool
   of finished answers, which keeps the K best, and the K best other legal
   continuations become the live beams. Candidates are ordered by score, then by
-  beam, then by token id; the pool by score, then by when they finished. At
-  max_length, live beams enter the pool if the constraint is open-ended and are
-  dropped otherwise. The search ends early once no live beam can improve the
-  pool. So where K covers all legal prefixes, the answer is that of exhaustive
-  enumeration.
+  beam, then by token id; the pool by score, then by when they finished. A live
+  beam that arrives in a state which the constraint `finishes` enters the pool
+  without eos and is not continued. At max_length, live beams enter the pool if
+  the constraint `accepts` their states and are dropped otherwise. The search
+  ends early once no live beam can improve the pool. So where K covers all legal
+  prefixes, the answer is that of exhaustive enumeration.
 
   Call it inside jit with the constraint and the model's parameters as arguments
   of the jitted function: that compiles once a shape and captures no array.
@@ -115,7 +108,7 @@ def beam_search(
       (GENRE, SEAL), 'legal' over the legal tokens only, eos among them, and
       'none' sums raw logits (RIPOR). NaN counts as -inf.
     num_probes: tokens probed for each beam. Speed only.
-    list_limit: list children, instead of probing, where no beam has more than
+    list_limit: list slots, instead of probing, where no beam has more than
       this. Speed only.
 
   Returns:
@@ -127,14 +120,14 @@ def beam_search(
   """
   _check_arguments(batch_size, num_beams, max_length, normalize)
   if batch_size == 0:
-    return _output(_empty_pool(0, num_beams, max_length))
+    return _output(empty_pool(0, num_beams, max_length))
   count = batch_size * num_beams
   cache = jax.tree.map(jnp.asarray, cache)
   _check_cache(cache, count)
   automaton = _automaton(constraint, eos_id)
 
   def unfinished(search: _Search) -> jax.Array:
-    best_B = search.key_BxK[:, 0]
+    best_B = search.key_BxK.max(axis=1)
     going_B = best_B > -jnp.inf
     if normalize != 'none':  # Scores only fall: can one still enter the pool?
       going_B &= best_B > search.pool.key_BxK[:, -1]
@@ -147,30 +140,40 @@ def beam_search(
     scorer = scorer_of(
       logits_NxV, search.key_BxK.reshape(-1), live, search.state_N, normalize
     )
-    pool = _finish(search, scorer, live, eos_id)
-    key_BxK, parent_N, token_N, state_N = best_continuations(
+    eos_N = protocol.eos_tokens(live, search.state_N, eos_id)
+    pool = _end(search, scorer, live, eos_N)
+    best = best_continuations(
       scorer,
       live,
       search.state_N,
-      eos_id,
-      num_beams,
-      num_probes or max(2 * num_beams, 64),
-      max(vocab_size // 2, 2048) if list_limit is None else list_limit,
+      eos_N,
+      num_beams=num_beams,
+      keep=num_beams,
+      num_probes=num_probes or max(2 * num_beams, 64),
+      list_limit=max(vocab_size // 2, 2048)
+      if list_limit is None
+      else list_limit,
     )
+    parent_N, token_N = best.parent_BxC.reshape(-1), best.token_BxC.reshape(-1)
     tokens_NxL = search.tokens_BxKxL.reshape(count, max_length)
     tokens_NxL = tokens_NxL[parent_N].at[:, search.step].set(token_N)
-    return _Search(
-      step=search.step + 1,
-      token_N=token_N,
-      tokens_BxKxL=tokens_NxL.reshape(search.tokens_BxKxL.shape),
-      key_BxK=key_BxK,
-      state_N=state_N,
-      cache=_reorder(cache, parent_N, num_beams),
-      pool=pool,
+    return _finish(
+      _Search(
+        step=search.step + 1,
+        token_N=token_N,
+        tokens_BxKxL=tokens_NxL.reshape(search.tokens_BxKxL.shape),
+        key_BxK=best.key_BxC,
+        state_N=jax.tree.map(
+          lambda x: x.reshape(count, *x.shape[2:]), best.state_BxC
+        ),
+        cache=_reorder(cache, parent_N, num_beams),
+        pool=pool,
+      ),
+      live,
     )
 
   start = automaton or protocol.unconstrained(0)
-  pool = _empty_pool(batch_size, num_beams, max_length)
+  pool = empty_pool(batch_size, num_beams, max_length)
   first_K = jnp.where(jnp.arange(num_beams) == 0, 0.0, -jnp.inf)
   search = _Search(
     step=jnp.zeros((), jnp.int32),
@@ -182,52 +185,52 @@ def beam_search(
     pool=pool,
   )
   search = lax.while_loop(unfinished, advance, search)
-  pool = search.pool
-  if start.open_ended:
-    ran_out = search.step == max_length
-    pool = _merge(
-      pool,
-      search.tokens_BxKxL,
-      jnp.where(ran_out, search.key_BxK, -jnp.inf),
-      max_length,
-    )
+  accepted_N = start.accepts(start.arrays, search.state_N)
+  kept_N = accepted_N & (search.step == max_length)
+  pool = add_answers(
+    search.pool,
+    search.tokens_BxKxL,
+    _only(search.key_BxK, kept_N),
+    max_length,
+  )
   return _output(pool)
 
 
-def _finish(
+def _end(
   search: _Search,
   scorer: Scorer,
   automaton: protocol.Constraint,
-  eos_id: int,
-) -> _Pool:
-  """Moves every legal eos continuation to the pool."""
-  legal_N, eos_Nx1 = probe_eos(automaton, search.state_N, eos_id)
-  key_N = scorer.key_of(eos_Nx1, legal_N[:, None])[:, 0]
-  return _merge(
+  eos_N: jax.Array,
+) -> Pool:
+  """The pool with every legal eos continuation."""
+  legal_N = protocol.probe_eos(automaton, search.state_N, eos_N) > 0
+  token_Nx1 = jnp.maximum(eos_N, 0)[:, None]
+  key_N = scorer.key_of(token_Nx1, legal_N[:, None])[:, 0]
+  shape = search.key_BxK.shape
+  return add_answers(
     search.pool,
-    search.tokens_BxKxL.at[:, :, search.step].set(eos_id),
-    key_N.reshape(search.key_BxK.shape),
+    search.tokens_BxKxL.at[:, :, search.step].set(token_Nx1.reshape(shape)),
+    key_N.reshape(shape),
     search.step + 1,
   )
 
 
-def _merge(
-  pool: _Pool,
-  tokens_BxKxL: jax.Array,
-  key_BxK: jax.Array,
-  length: jax.Array | int,
-) -> _Pool:
-  """Keeps the best K of the pool and of new answers; of equals the earlier."""
-  keys = jnp.concatenate([pool.key_BxK, key_BxK], axis=1)
-  tokens = jnp.concatenate([pool.tokens_BxKxL, tokens_BxKxL], axis=1)
-  new_lengths = jnp.full_like(pool.lengths_BxK, length)
-  lengths = jnp.concatenate([pool.lengths_BxK, new_lengths], axis=1)
-  best_BxK, index_BxK = top_k(keys, key_BxK.shape[1])
-  return _Pool(
-    jnp.take_along_axis(tokens, index_BxK[..., None], axis=1),
-    best_BxK,
-    jnp.take_along_axis(lengths, index_BxK, axis=1),
+def _finish(search: _Search, automaton: protocol.Constraint) -> _Search:
+  """Moves the beams that are answers already to the pool."""
+  if automaton.finishes is None:
+    return search
+  done_N = automaton.finishes(automaton.arrays, search.state_N)
+  pool = add_answers(
+    search.pool,
+    search.tokens_BxKxL,
+    _only(search.key_BxK, done_N),
+    search.step,
   )
+  return search._replace(pool=pool, key_BxK=_only(search.key_BxK, ~done_N))
+
+
+def _only(key_BxK: jax.Array, wanted_N: jax.Array) -> jax.Array:
+  return jnp.where(wanted_N.reshape(key_BxK.shape), key_BxK, -jnp.inf)
 
 
 def _reorder(cache: Any, parent_N: jax.Array, num_beams: int) -> Any:
@@ -236,16 +239,7 @@ def _reorder(cache: Any, parent_N: jax.Array, num_beams: int) -> Any:
   return jax.tree.map(lambda x: x[parent_N] if x.ndim else x, cache)
 
 
-def _empty_pool(batch_size: int, num_beams: int, max_length: int) -> _Pool:
-  shape = (batch_size, num_beams)
-  return _Pool(
-    jnp.zeros((*shape, max_length), jnp.int32),
-    jnp.full(shape, -jnp.inf, jnp.float32),
-    jnp.zeros(shape, jnp.int32),
-  )
-
-
-def _output(pool: _Pool) -> BeamSearchOutput:
+def _output(pool: Pool) -> BeamSearchOutput:
   legal_BxK = pool.key_BxK > -jnp.inf
   return BeamSearchOutput(
     tokens=jnp.where(legal_BxK[..., None], pool.tokens_BxKxL, 0),

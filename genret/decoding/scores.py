@@ -69,9 +69,9 @@ def _legal_logsum(
   logits_NxV: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
   """Greatest legal logit and log of the sum of exp(logit - greatest)."""
-  width = max(min(automaton.max_children, 1024), 1)
-  count_N = automaton.count(automaton.arrays, state_N)
-  limit = jnp.max(jnp.where(alive_N, count_N, 0))
+  width = max(min(automaton.max_slots, 1024), 1)
+  slots_N = automaton.slots(automaton.arrays, state_N)
+  limit = jnp.max(jnp.where(alive_N, slots_N, 0))
 
   def block(
     carry: tuple[jax.Array, jax.Array, jax.Array],
