@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import itertools
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -72,7 +71,7 @@ class DocidTable:
     """SHA-256 (hex) of documents and identifiers, not of padding or meta."""
     digest = hashlib.sha256()
     digest.update(f'{self.vocab_size} {self.eos_id} {len(self)}\n'.encode())
-    text, offsets = _pack_text(self.doc_ids)
+    text, offsets = array_folder.pack_text(self.doc_ids)
     digest.update(offsets.astype('<i8').tobytes())
     digest.update(text.tobytes())
     digest.update(self.lengths_D.astype('<i4').tobytes())
@@ -126,7 +125,7 @@ class DocidTable:
 
   def save(self, path: str | os.PathLike[str]) -> None:
     """Writes the table to a folder; see `genret.array_folder.save`."""
-    text, offsets = _pack_text(self.doc_ids)
+    text, offsets = array_folder.pack_text(self.doc_ids)
     array_folder.save(
       path,
       kind=KIND,
@@ -150,7 +149,9 @@ class DocidTable:
     """Reads a table written by `save`; refuses a damaged or foreign folder."""
     arrays, meta = array_folder.load(path, kind=KIND, version=VERSION)
     table = cls(
-      _unpack_text(arrays['doc_id_bytes'], arrays['doc_id_offsets']),
+      array_folder.unpack_text(
+        arrays['doc_id_bytes'], arrays['doc_id_offsets']
+      ),
       arrays['token_rows'],
       arrays['lengths'],
       vocab_size=meta['vocab_size'],
@@ -338,20 +339,3 @@ def _check_tokens(table: DocidTable) -> None:
     'padding with 0',
     'set what follows the length to 0',
   )
-
-
-def _pack_text(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-  """Texts as UTF-8 bytes and the D + 1 offsets where they start and end."""
-  encoded = [text.encode('utf-8', 'surrogatepass') for text in texts]
-  offsets = np.zeros(len(encoded) + 1, np.int64)
-  offsets[1:] = np.cumsum([len(text) for text in encoded], dtype=np.int64)
-  return np.frombuffer(b''.join(encoded), np.uint8), offsets
-
-
-def _unpack_text(text: np.ndarray, offsets: np.ndarray) -> list[str]:
-  joined = text.tobytes()
-  bounds = offsets.tolist()
-  return [
-    joined[start:end].decode('utf-8', 'surrogatepass')
-    for start, end in itertools.pairwise(bounds)
-  ]

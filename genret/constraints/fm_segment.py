@@ -1,0 +1,270 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""One immutable segment of an FM-index: its arrays, built and read on the host.
+
+The documents are laid out as `border d0 border d1 ...`, the border being symbol
+0 and the tokens that occur being symbols 1 and up in order; the segment indexes
+this sequence reversed, so that adding a token on the right of an n-gram is one
+step of backward search (Ferragina and Manzini, 2000; SEAL, Bevilacqua et al.,
+2022). Its suffixes in order are the rows. A row stands for a position: an n-gram
+has the interval of rows that stand for its last tokens, and the Burrows-Wheeler
+symbol of a row is what follows there, the border at the end of a document.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import pydivsufsort
+
+from genret.constraints import wavelet
+
+MARK_BITS = 224  # rows in 8 words: one counts the marks before, seven hold them
+_DENSE = 1 << 22  # below, a table by token is small enough
+
+
+class Segment(NamedTuple):
+  """Arrays of a segment of D documents and R = tokens + D rows.
+
+  Attributes:
+    block_LxBx32: the wavelet matrix of the Burrows-Wheeler symbols.
+    shift_A: int32; where the rows of a symbol begin, less where the symbol
+      begins after the matrix' last level.
+    first_row_A1: int32; where the rows of each symbol begin, and R.
+    alphabet_T: int32 tokens that occur, ascending; token t is symbol 1 + rank.
+    text: the tokens of all documents, uint16 or int32.
+    start_D1: int64; where each document begins in text, and the tokens.
+    number_D: int64, ascending; the number of each document in the index.
+    border_row_D: int32; the row of the border before each document.
+    last_D: int32; the documents in order of the rows of their ends.
+    mark_Mx8: uint32; which rows have a sample, see `pack_marks`.
+    sample_X: int32; of each such row, its position.
+    removed_Mx8: uint32; which rows belong to removed documents; no rows if none.
+    removed_D: bool.
+  """
+
+  block_LxBx32: np.ndarray
+  shift_A: np.ndarray
+  first_row_A1: np.ndarray
+  alphabet_T: np.ndarray
+  text: np.ndarray
+  start_D1: np.ndarray
+  number_D: np.ndarray
+  border_row_D: np.ndarray
+  last_D: np.ndarray
+  mark_Mx8: np.ndarray
+  sample_X: np.ndarray
+  removed_Mx8: np.ndarray
+  removed_D: np.ndarray
+
+
+# What decoding reads; the rest is for locating, fetching and growing.
+DECODING = ('block_LxBx32', 'shift_A', 'first_row_A1', 'alphabet_T')
+MOST_ROWS = np.iinfo(np.int32).max
+
+
+def build(
+  text: np.ndarray,
+  start_D1: np.ndarray,
+  number_D: np.ndarray,
+  *,
+  sample_rate: int,
+) -> Segment:
+  """Builds a segment.
+
+  Args:
+    text: uint16 or int32 tokens of all documents.
+    start_D1: int64; where each begins, and the number of tokens.
+    number_D: int64, ascending; the number of each document in the index.
+    sample_rate: every such position keeps its place in the text.
+
+  Raises:
+    ValueError: there are 2^31 rows or more.
+  """
+  documents, rows = len(number_D), len(text) + len(number_D)
+  if rows > MOST_ROWS - wavelet.BLOCK:
+    raise ValueError(
+      f'Expected fewer than {MOST_ROWS - wavelet.BLOCK:,} tokens and documents '
+      f'in a segment but got {rows:,}; choose a smaller segment_tokens.'
+    )
+  alphabet_T = _alphabet(text)
+  reversed_R = _reversed_symbols(text, start_D1, alphabet_T)
+  position_R = _suffix_array(reversed_R)
+  following_R = reversed_R[position_R - 1]
+  del reversed_R
+  # From here on a position counts from the front of the layout.
+  np.subtract(rows - 1, position_R, out=position_R)
+  num_symbols = len(alphabet_T) + 1
+  block_LxBx32, after_A = wavelet.build(following_R, num_symbols)
+  border_D = start_D1[:-1] + np.arange(documents)
+  first_row_A1 = _first_rows(following_R, num_symbols)
+  border_row_D = np.empty(documents, np.int32)
+  border_row_D[np.searchsorted(border_D, position_R[:documents])] = np.arange(
+    documents, dtype=np.int32
+  )
+  last_position_D = position_R[following_R == 0]
+  sampled_R = position_R % sample_rate == 0
+  return read_only(
+    Segment(
+      block_LxBx32=block_LxBx32,
+      shift_A=first_row_A1[:-1] - after_A,
+      first_row_A1=first_row_A1,
+      alphabet_T=alphabet_T,
+      text=text,
+      start_D1=start_D1,
+      number_D=number_D,
+      border_row_D=border_row_D,
+      last_D=(
+        np.searchsorted(border_D, last_position_D, side='right') - 1
+      ).astype(np.int32),
+      mark_Mx8=pack_marks(sampled_R),
+      sample_X=position_R[sampled_R],
+      removed_Mx8=np.zeros((0, 8), np.uint32),
+      removed_D=np.zeros(documents, bool),
+    )
+  )
+
+
+def read_only(segment: Segment) -> Segment:
+  """The same segment, as arrays that are mapped from files are: one compilation
+  serves both."""
+  arrays = [np.asarray(array).view() for array in segment]
+  for array in arrays:
+    array.flags.writeable = False
+  return Segment(*arrays)
+
+
+def bytes_to_build(tokens: int, documents: int, distinct: int) -> int:
+  """An estimate of the memory that building a segment takes, in bytes."""
+  width = _symbol_bytes(distinct + 1)
+  rows = tokens + documents
+  # The reversed symbols, their bytes, and a suffix of each of the bytes.
+  return rows * width * (2 + _offset_bytes(rows * width)) + 16 * documents
+
+
+def _symbol_bytes(num_symbols: int) -> int:
+  return 1 if num_symbols <= 1 << 8 else 2 if num_symbols <= 1 << 16 else 4
+
+
+def _offset_bytes(count: int) -> int:
+  return 4 if count <= np.iinfo(np.int32).max else 8
+
+
+def _alphabet(text: np.ndarray) -> np.ndarray:
+  """The distinct tokens, ascending, int32."""
+  if text.max(initial=0) >= _DENSE:
+    return np.unique(text).astype(np.int32)
+  occurs = np.zeros(text.max(initial=0) + 1, bool)
+  occurs[text] = True
+  return np.flatnonzero(occurs).astype(np.int32)
+
+
+def _reversed_symbols(
+  text: np.ndarray, start_D1: np.ndarray, alphabet_T: np.ndarray
+) -> np.ndarray:
+  """The layout of the documents as symbols, last one first."""
+  documents = len(start_D1) - 1
+  width = _symbol_bytes(len(alphabet_T) + 1)
+  reversed_R = np.zeros(len(text) + documents, f'u{width}')
+  _fill_reversed(text, start_D1, alphabet_T, reversed_R)
+  return reversed_R
+
+
+@numba.njit(cache=True)
+def _fill_reversed(text, start_D1, alphabet_T, reversed_R):  # type: ignore[no-untyped-def]
+  dense = len(alphabet_T) > 0 and alphabet_T[-1] < _DENSE
+  symbol_of = np.zeros(alphabet_T[-1] + 1 if dense else 1, np.int64)
+  if dense:
+    for rank in range(len(alphabet_T)):
+      symbol_of[alphabet_T[rank]] = rank + 1
+  at = len(reversed_R)
+  for document in range(len(start_D1) - 1):
+    at -= 1
+    reversed_R[at] = 0
+    for i in range(start_D1[document], start_D1[document + 1]):
+      at -= 1
+      if dense:
+        reversed_R[at] = symbol_of[text[i]]
+      else:
+        reversed_R[at] = np.searchsorted(alphabet_T, np.int32(text[i])) + 1
+
+
+def _suffix_array(symbol_R: np.ndarray) -> np.ndarray:
+  """int32 positions of the suffixes in order.
+
+  divsufsort sorts bytes: symbols go in with their high byte first, and suffixes
+  that begin inside a symbol are dropped again.
+  """
+  width = symbol_R.itemsize
+  if not len(symbol_R):
+    return np.zeros(0, np.int32)
+  by_byte = pydivsufsort.divsufsort(
+    symbol_R.astype(f'>u{width}').view(np.uint8)
+  )
+  if width == 1:
+    return by_byte
+  position_R = np.empty(len(symbol_R), np.int32)
+  _keep_whole(by_byte, width, position_R)
+  return position_R
+
+
+@numba.njit(cache=True)
+def _keep_whole(by_byte, width, position_R):  # type: ignore[no-untyped-def]
+  kept = 0
+  for i in range(len(by_byte)):
+    if by_byte[i] % width == 0:
+      position_R[kept] = by_byte[i] // width
+      kept += 1
+
+
+def _first_rows(following_R: np.ndarray, num_symbols: int) -> np.ndarray:
+  # bincount wants int64: in pieces, not to hold all of them at once.
+  count_A = np.zeros(num_symbols, np.int64)
+  for first in range(0, len(following_R), 1 << 22):
+    piece = following_R[first : first + (1 << 22)]
+    count_A += np.bincount(piece, minlength=num_symbols)
+  first_row_A1 = np.zeros(num_symbols + 1, np.int32)
+  np.cumsum(count_A, out=first_row_A1[1:])
+  return first_row_A1
+
+
+def pack_marks(marked_R: np.ndarray) -> np.ndarray:
+  """Bits with their counts: [M, 8], a counter and 224 bits in each row."""
+  count = len(marked_R) // MARK_BITS + 1
+  bits = np.zeros(count * MARK_BITS, bool)
+  bits[: len(marked_R)] = marked_R
+  bits = bits.reshape(count, MARK_BITS)
+  mark_Mx8 = np.zeros((count, 8), np.uint32)
+  mark_Mx8[1:, 0] = np.cumsum(bits.sum(axis=1))[:-1]
+  packed = np.packbits(bits, axis=1, bitorder='little')
+  mark_Mx8[:, 1:] = packed.view(np.uint32)
+  return mark_Mx8
+
+
+def check(segment: Segment, path: str | os.PathLike[str]) -> None:
+  """Refuses arrays that were read from a folder but are of no one segment."""
+  levels, blocks, words = segment.block_LxBx32.shape
+  symbols, documents = len(segment.alphabet_T) + 1, len(segment.number_D)
+  rows = len(segment.text) + documents
+  sound = (
+    (levels, blocks, words)
+    == (wavelet.num_levels(symbols), rows // wavelet.BLOCK + 1, wavelet.WORDS)
+    and len(segment.shift_A) == symbols
+    and len(segment.first_row_A1) == symbols + 1
+    and segment.first_row_A1[-1] == rows
+    and len(segment.start_D1) == documents + 1
+    and segment.start_D1[-1] == len(segment.text)
+    and len(segment.border_row_D) == documents
+    and len(segment.last_D) == documents
+    and len(segment.removed_D) == documents
+    and segment.mark_Mx8.shape == (rows // MARK_BITS + 1, 8)
+    and segment.removed_Mx8.shape in ((0, 8), segment.mark_Mx8.shape)
+  )
+  if not sound:
+    raise ValueError(
+      f'Expected the arrays of an FM-index in {path} but they contradict each '
+      'other; build the index again.'
+    )
