@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Beam search as one would explain it: Python lists, masks by brute force."""
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 
@@ -9,6 +10,51 @@ import numpy as np
 
 Tokens = tuple[int, ...]
 EOS = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plain:
+  """A constraint by brute force: what the protocol says of prefixes."""
+
+  legal: Callable[[Tokens], set[int]]
+  accepts: Callable[[Tokens], bool] = lambda prefix: False
+  finishes: Callable[[Tokens], bool] = lambda prefix: False
+  eos: Callable[[Tokens], int] = lambda prefix: EOS  # -1: nothing ends it.
+
+
+def prefixed(plain: Plain, tokens: Sequence[int]) -> Plain:
+  """What `with_prefix` promises."""
+  tokens = tuple(tokens)
+
+  def forced(prefix):
+    return len(prefix) < len(tokens)
+
+  return Plain(
+    lambda p: (
+      plain.legal(p) & ({tokens[len(p)]} if forced(p) else plain.legal(p))
+    ),
+    lambda p: not forced(p) and plain.accepts(p),
+    lambda p: not forced(p) and plain.finishes(p),
+    lambda p: -1 if forced(p) else plain.eos(p),
+  )
+
+
+def limited(plain: Plain, least: int, most: int | None) -> Plain:
+  """What `limit_length` promises."""
+
+  def legal(p):
+    kept = {plain.eos(p)} if len(p) + 1 < least else set()
+    return set() if len(p) == most else plain.legal(p) - kept
+
+  return Plain(
+    legal,
+    lambda p: len(p) >= least and plain.accepts(p),
+    lambda p: (
+      len(p) >= least
+      and (plain.finishes(p) or (len(p) == most and plain.accepts(p)))
+    ),
+    plain.eos,
+  )
 
 
 def legal_in(
@@ -36,25 +82,24 @@ def normalized(logits_V: np.ndarray, legal: set[int], normalize: str):
 
 def beam_search(
   logits: Callable[[Tokens], np.ndarray],
-  legal: Callable[[Tokens], set[int]],
+  legal: Callable[[Tokens], set[int]] | Plain,
   *,
   num_beams: int,
   max_length: int,
   normalize: str = 'vocabulary',
-  accepts: Callable[[Tokens], bool] = lambda prefix: False,
-  finishes: Callable[[Tokens], bool] = lambda prefix: False,
-  eos: int = EOS,
 ) -> list[tuple[Tokens, np.float32]]:
-  """The answers and their scores, best first; fewer than K if there are.
+  """The answers and their scores, best first; fewer than K if there are."""
+  plain = legal if isinstance(legal, Plain) else Plain(legal)
 
-  accepts and finishes say of a prefix what the protocol's say of its state.
-  """
+  def ended(tokens):
+    return tokens[-1] == plain.eos(tokens[:-1])
+
   beams: list[tuple[Tokens, np.float32]] = [((), np.float32(0))]
   pool: list[tuple[Tokens, np.float32]] = []
   for _ in range(max_length):
     grown = []
     for prefix, score in beams:
-      allowed = legal(prefix)
+      allowed = plain.legal(prefix)
       if not allowed:
         continue
       scores_V = normalized(logits(prefix), allowed, normalize)
@@ -64,12 +109,12 @@ def beam_search(
       ]
     # Python's sort is stable: equal scores stay in order of beam and token.
     grown.sort(key=lambda answer: -answer[1])
-    best = [g for g in grown if g[0][-1] != eos][:num_beams]
-    beams = [g for g in best if not finishes(g[0])]
-    new = [g for g in grown if g[0][-1] == eos]
-    new += [g for g in best if finishes(g[0])]
+    best = [g for g in grown if not ended(g[0])][:num_beams]
+    beams = [g for g in best if not plain.finishes(g[0])]
+    new = [g for g in grown if ended(g[0])]
+    new += [g for g in best if plain.finishes(g[0])]
     pool = sorted(pool + new, key=lambda a: -a[1])[:num_beams]
-  pool += [g for g in beams if accepts(g[0])]
+  pool += [g for g in beams if plain.accepts(g[0])]
   return sorted(pool, key=lambda a: -a[1])[:num_beams]
 
 

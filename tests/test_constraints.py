@@ -9,14 +9,15 @@ says of a prefix. A new constraint adds a row to ROWS.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_beam
+from reference_beam import Plain, limited, prefixed
 
+from genret.constraints.combine import end_at, limit_length, with_prefix
 from genret.constraints.protocol import UNKNOWN, Constraint, unconstrained
 from genret.constraints.trie import Trie
 from genret.decoding.beam import beam_search
@@ -32,11 +33,12 @@ PREFIXES = [
 @dataclasses.dataclass(frozen=True)
 class Row:
   constraint: Constraint
-  legal: Callable[[tuple[int, ...]], set[int]]
+  plain: Plain
   # The same kind and shape with other content: must not compile again.
   other: Constraint
-  accepts: Callable[[tuple[int, ...]], bool] = lambda prefix: False
-  finishes: Callable[[tuple[int, ...]], bool] = lambda prefix: False
+
+
+EVERYTHING = Plain(lambda _: set(range(V)), lambda _: True)
 
 
 def trie_row() -> Row:
@@ -44,20 +46,65 @@ def trie_row() -> Row:
   others = [[], [3], [3, 2], [3, 2, 4], [3, 2], [4, 0], [6, 6, 6], [4, 5]]
   return Row(
     Trie.from_sequences(sequences, V).constraint(),
-    reference_beam.legal_in(sequences),
+    Plain(reference_beam.legal_in(sequences)),
     Trie.from_sequences(others, V).constraint(),
   )
 
 
 def empty_trie_row() -> Row:
   trie = Trie.from_sequences([], V)
-  return Row(trie.constraint(), lambda prefix: set(), trie.constraint())
+  return Row(trie.constraint(), Plain(lambda _: set()), trie.constraint())
 
 
 def unconstrained_row() -> Row:
-  constraint = unconstrained(V)
+  return Row(unconstrained(V), EVERYTHING, unconstrained(V))
+
+
+def prefixed_row() -> Row:
+  row = trie_row()
   return Row(
-    constraint, lambda _: set(range(V)), constraint, accepts=lambda _: True
+    with_prefix(row.constraint, [2, 3]),
+    prefixed(row.plain, [2, 3]),
+    with_prefix(row.other, [3, 2]),
+  )
+
+
+def prefix_with_eos_row() -> Row:
+  return Row(
+    with_prefix(unconstrained(V), [EOS, 2]),
+    prefixed(EVERYTHING, [EOS, 2]),
+    with_prefix(unconstrained(V), [3, EOS]),
+  )
+
+
+def limited_row() -> Row:
+  row = trie_row()
+  return Row(
+    limit_length(row.constraint, min_length=2, max_length=3),
+    limited(row.plain, 2, 3),
+    limit_length(row.other, min_length=3, max_length=4),
+  )
+
+
+def nested_row() -> Row:
+  """Finishes at 3, at length 2 or in a state of the automaton."""
+  row = dense_row()
+  ended = dataclasses.replace(row.plain, eos=lambda _: 3)
+  first = row.plain.legal(())
+  return Row(
+    limit_length(
+      with_prefix(end_at(row.constraint, 3), [min(first)]),
+      min_length=2,
+      max_length=2,
+      eos_id=EOS,
+    ),
+    limited(prefixed(ended, [min(first)]), 2, 2),
+    limit_length(
+      with_prefix(end_at(row.other, 4), [max(first)]),
+      min_length=1,
+      max_length=3,
+      eos_id=EOS,
+    ),
   )
 
 
@@ -153,13 +200,12 @@ def dense_row() -> Row:
       np.flatnonzero(arrays['next_SxV'][state_of(prefix)] >= 0).tolist()
     )
 
-  return Row(
-    dense(arrays),
+  plain = Plain(
     legal,
-    dense(dense_tables(1)),
-    accepts=lambda prefix: bool(arrays['accepts_S'][state_of(prefix)]),
-    finishes=lambda prefix: bool(arrays['finishes_S'][state_of(prefix)]),
+    lambda prefix: bool(arrays['accepts_S'][state_of(prefix)]),
+    lambda prefix: bool(arrays['finishes_S'][state_of(prefix)]),
   )
+  return Row(dense(arrays), plain, dense(dense_tables(1)))
 
 
 ROWS = {
@@ -167,6 +213,10 @@ ROWS = {
   'empty trie': empty_trie_row,
   'unconstrained': unconstrained_row,
   'dense automaton': dense_row,
+  'with_prefix': prefixed_row,
+  'with_prefix and eos': prefix_with_eos_row,
+  'limit_length': limited_row,
+  'combined': nested_row,
 }
 
 
@@ -179,14 +229,14 @@ def legal_prefixes(row: Row) -> list[tuple[int, ...]]:
   return [
     prefix
     for prefix in PREFIXES
-    if all(t in row.legal(prefix[:i]) for i, t in enumerate(prefix))
+    if all(t in row.plain.legal(prefix[:i]) for i, t in enumerate(prefix))
   ]
 
 
 def test_rows_try_what_they_should():
   row = dense_row()
   prefixes = legal_prefixes(row)
-  for truth in (row.accepts, row.finishes):
+  for truth in (row.plain.accepts, row.plain.finishes):
     assert {truth(prefix) for prefix in prefixes} == {True, False}
 
 
@@ -225,11 +275,11 @@ def test_probe_and_limits(row):
   assert (np.asarray(mass) >= 0).all()
   for i, prefix in enumerate(prefixes):
     allowed = set(np.flatnonzero(np.asarray(mass[i])).tolist())
-    assert allowed == row.legal(prefix), prefix
+    assert allowed == row.plain.legal(prefix), prefix
     assert len(allowed) <= slots[i] <= constraint.max_slots
     assert max(allowed, default=-1) < (constraint.vocab_size or V)
-  assert accepts.tolist() == [row.accepts(prefix) for prefix in prefixes]
-  finishes = [row.finishes(prefix) for prefix in prefixes]
+  assert accepts.tolist() == [row.plain.accepts(prefix) for prefix in prefixes]
+  finishes = [row.plain.finishes(prefix) for prefix in prefixes]
   if constraint.finishes is None:
     assert not any(finishes)
   else:
@@ -259,7 +309,7 @@ def test_children_are_those_probed_in_order(row, width):
     token, legal = np.asarray(token), np.asarray(legal)
     for tokens, row_token, row_legal in zip(found, token, legal, strict=True):
       tokens += row_token[row_legal].tolist()
-  assert found == [sorted(row.legal(prefix)) for prefix in prefixes]
+  assert found == [sorted(row.plain.legal(prefix)) for prefix in prefixes]
 
 
 def test_after_an_illegal_token_nothing_fails(row):
@@ -310,11 +360,9 @@ def test_beams_are_those_of_a_plain_search(row, num_beams, options):
   for query in range(2):
     expected = reference_beam.beam_search(
       logits_of(query),
-      row.legal,
+      row.plain,
       num_beams=num_beams,
       max_length=DEPTH,
-      accepts=row.accepts,
-      finishes=row.finishes,
     )
     legal = np.asarray(out.legal[query])
     assert legal.sum() == len(expected)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,7 @@ UNKNOWN = 2**31 - 1
     'max_slots',
     'vocab_size',
     'eos_id',
+    'batch_size',
   ],
 )
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Constraint:
     max_slots: no state has more slots than this.
     vocab_size: all allowed tokens are below; None if that is not known.
     eos_id: the token this constraint ends answers with; None if any will do.
+    batch_size: the number of queries it was made for; None if any will do.
   """
 
   arrays: Any
@@ -95,14 +97,23 @@ class Constraint:
   accepts: Callable[[Any, State], jax.Array]
   finishes: Callable[[Any, State], jax.Array] | None = None
   _: dataclasses.KW_ONLY
-  eos: Callable[[Any, State, int], jax.Array] | None = None
+  eos: Callable[[Any, State, int | jax.Array], jax.Array] | None = None
   max_slots: int
   vocab_size: int | None = None
   eos_id: int | None = None
+  batch_size: int | None = None
 
   def constraint(self) -> Constraint:
     """Itself; a trie or an index has this method as well."""
     return self
+
+
+class SupportsConstraint(Protocol):
+  """A constraint, or a trie or index that can act as one."""
+
+  def constraint(self) -> Constraint:
+    """The automaton that a search walks."""
+    ...
 
 
 def unconstrained(vocab_size: int) -> Constraint:
@@ -139,6 +150,40 @@ def probe_eos(
   token_Nx1 = jnp.maximum(eos_N, 0)[:, None]
   mass_Nx1, _ = automaton.probe(automaton.arrays, state_N, token_Nx1)
   return jnp.where(eos_N < 0, 0, mass_Nx1[:, 0])
+
+
+def query_of_rows(batch_size: int, n: int) -> jax.Array:
+  """The query of each of n beams, int32; those of a query are side by side."""
+  return jnp.arange(n, dtype=jnp.int32) // max(n // max(batch_size, 1), 1)
+
+
+def same_batch(*sizes: int | None) -> int | None:
+  """The one number of queries among these; None if there is none.
+
+  Raises:
+    ValueError: there are several.
+  """
+  known = sorted({size for size in sizes if size is not None})
+  if len(known) > 1:
+    raise ValueError(
+      'Expected constraints for as many queries each but got '
+      f'{" and ".join(map(str, known))}; give each a row for every query.'
+    )
+  return known[0] if known else None
+
+
+def repeat(leaf_N: jax.Array, width: int) -> jax.Array:
+  """[N] to [N, width], as part of the states after some tokens."""
+  return jnp.broadcast_to(leaf_N[:, None], (len(leaf_N), width))
+
+
+def choose(mask_N: jax.Array, first: Any, second: Any) -> Any:
+  """Rows of the first pytree where the mask is true, of the second elsewhere."""
+
+  def where(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.where(mask_N.reshape(-1, *[1] * (b.ndim - 1)), a, b)
+
+  return jax.tree.map(where, first, second)
 
 
 def _any_start(vocab_size: jax.Array, n: int) -> State:

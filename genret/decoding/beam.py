@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from genret.constraints import protocol
+from genret.constraints.protocol import SupportsConstraint
 from genret.decoding.candidates import best_continuations
 from genret.decoding.pool import Pool, add_answers, empty_pool
 from genret.decoding.scores import (
@@ -22,14 +23,6 @@ from genret.decoding.scores import (
   score_of_key,
   scorer_of,
 )
-
-
-class SupportsConstraint(Protocol):
-  """A constraint, or a trie or index that can act as one."""
-
-  def constraint(self) -> protocol.Constraint:
-    """The automaton that `beam_search` walks."""
-    ...
 
 
 class BeamSearchOutput(NamedTuple):
@@ -124,7 +117,7 @@ def beam_search(
   count = batch_size * num_beams
   cache = jax.tree.map(jnp.asarray, cache)
   _check_cache(cache, count)
-  automaton = _automaton(constraint, eos_id)
+  automaton = _automaton(constraint, eos_id, batch_size)
 
   def unfinished(search: _Search) -> jax.Array:
     best_B = search.key_BxK.max(axis=1)
@@ -250,7 +243,7 @@ def _output(pool: Pool) -> BeamSearchOutput:
 
 
 def _automaton(
-  constraint: SupportsConstraint | None, eos_id: int
+  constraint: SupportsConstraint | None, eos_id: int, batch_size: int
 ) -> protocol.Constraint | None:
   if constraint is None:
     return None
@@ -265,6 +258,11 @@ def _automaton(
     raise ValueError(
       f'Expected eos_id={automaton.eos_id}, which the constraint was built '
       f'with, but got eos_id={eos_id}; pass the same.'
+    )
+  if automaton.batch_size not in (None, batch_size):
+    raise ValueError(
+      f'Expected a constraint for {batch_size} queries but got one for '
+      f'{automaton.batch_size}; give it one row for each query.'
     )
   arrays = jax.tree.map(jnp.asarray, automaton.arrays)
   return dataclasses.replace(automaton, arrays=arrays)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from genret.constraints.protocol import SupportsConstraint
 from genret.decoding import beam
 
 # Leaves of a T5X cache that all rows of a batch share, by their last name.
@@ -55,7 +56,7 @@ def constrained_beam_decode(
   num_decodes: int = 4,
   decode_rng: jax.Array | None = None,
   cache_offset: int = 0,
-  constraint: beam.SupportsConstraint | None = None,
+  constraint: SupportsConstraint | None = None,
   normalize: str = 'vocabulary',
 ) -> tuple[jax.Array, jax.Array]:
   """Decodes as `genret.beam_search` does, called as T5X calls a decode_fn.

@@ -1,0 +1,245 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Combined constraints, with something else for each query, as beams.
+
+Their contract is tested row by row in test_constraints.py.
+"""
+
+import dataclasses
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference_beam
+from hypothesis import strategies as st
+from reference_beam import EOS, Plain, limited, prefixed
+from table_model import L, V, check, padded, random_table, run
+
+from genret.constraints.combine import end_at, limit_length, with_prefix
+from genret.constraints.protocol import Constraint, unconstrained
+from genret.constraints.side_by_side import side_by_side
+from genret.constraints.trie import Trie
+from genret.decoding.beam import beam_search
+
+FAST = hypothesis.settings(max_examples=8)
+WAYS = {
+  'list': (('list_limit', V),),
+  'probe': (('list_limit', 0), ('num_probes', 1)),
+}
+EVERYTHING = Plain(lambda _: set(range(V)), lambda _: True)
+sequences_of = st.lists(
+  st.lists(st.integers(2, V - 1), max_size=L - 1), min_size=3, max_size=25
+)
+
+
+def trie_of(sequences) -> tuple[Constraint, Plain]:
+  trie = padded(Trie.from_sequences(sequences, V)).constraint()
+  return trie, Plain(reference_beam.legal_in(sequences))
+
+
+def prefixes_of(sequences) -> list[list[int]]:
+  """For each query one: of a sequence, of none, and of none at all."""
+  longest = max(sequences, key=len)
+  return [longest[:2], [], [V - 1, *longest[:1]]]
+
+
+def rows(prefixes, width=L):
+  return np.array([[*p, *[-1] * (width - len(p))] for p in prefixes])
+
+
+@pytest.mark.parametrize('way', WAYS)
+@FAST
+@hypothesis.given(sequences=sequences_of, seed=st.integers(0, 1000))
+def test_each_query_has_its_prefix(way, sequences, seed):
+  trie, plain = trie_of(sequences)
+  table, prefixes = random_table(seed), prefixes_of(sequences)
+  constraint = with_prefix(trie, rows(prefixes))
+  out = run(table, constraint, num_beams=4, options=WAYS[way])
+  check(out, table, [prefixed(plain, p) for p in prefixes], 4)
+
+
+def test_a_prefix_that_is_not_allowed_has_no_answers():
+  trie, plain = trie_of([[2, 3], [4]])
+  table, prefixes = random_table(0), [[2, 4], [4], [2, 3, 5]]
+  constraint = with_prefix(trie, rows(prefixes))
+  out = run(table, constraint, num_beams=4, options=WAYS['list'])
+  check(out, table, [prefixed(plain, p) for p in prefixes], 4)
+  assert np.asarray(out.legal).sum(axis=1).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize('way', WAYS)
+@FAST
+@hypothesis.given(sequences=sequences_of, seed=st.integers(0, 1000))
+def test_each_query_has_its_lengths(way, sequences, seed):
+  trie, plain = trie_of(sequences)
+  table, least, most = random_table(seed), [0, 2, 3], [2, 4, 3]
+  constraint = limit_length(
+    trie, min_length=np.array(least), max_length=jnp.array(most)
+  )
+  out = run(table, constraint, num_beams=4, options=WAYS[way])
+  plains = [limited(plain, *bounds) for bounds in zip(least, most, strict=True)]
+  check(out, table, plains, 4)
+
+
+def test_at_the_greatest_length_what_is_accepted_is_an_answer():
+  table, most = random_table(1), [1, 2, 4]
+  constraint = limit_length(unconstrained(V), max_length=np.array(most))
+  out = run(table, constraint, num_beams=12)
+  check(out, table, [limited(EVERYTHING, 0, m) for m in most], 12)
+  assert np.asarray(out.lengths).max(axis=1).tolist() == most
+
+
+def test_least_length_of_what_has_no_eos_of_its_own():
+  table = random_table(2)
+  constraint = limit_length(unconstrained(V), min_length=3, eos_id=EOS)
+  out = run(table, constraint, num_beams=12)
+  check(out, table, limited(EVERYTHING, 3, None), 12)
+
+
+@pytest.mark.parametrize('way', WAYS)
+def test_each_query_ends_with_its_token(way):
+  table, ends = random_table(3), [EOS, 4, -1]
+  out = run(
+    table, end_at(unconstrained(V), ends), num_beams=12, options=WAYS[way]
+  )
+  plains = [
+    dataclasses.replace(EVERYTHING, eos=lambda _, end=end: end) for end in ends
+  ]
+  check(out, table, plains, 12)
+  same = run(table, end_at(unconstrained(V), 4), num_beams=12)
+  check(same, table, plains[1], 12)
+
+
+@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize('marks', [False, True])
+@FAST
+@hypothesis.given(
+  first=sequences_of, second=sequences_of, seed=st.integers(0, 1000)
+)
+def test_each_query_has_its_constraint(way, marks, first, second, seed):
+  """With marks, the second trie ends answers with 3, and the third query with
+  nothing."""
+  (a, plain_a), (b, plain_b) = trie_of(first), trie_of(second)
+  third, plain_third = unconstrained(V), EVERYTHING
+  if marks:
+    b = end_at(b, 3)
+    plain_b = dataclasses.replace(plain_b, eos=lambda _: 3)
+    third = end_at(third, -1)
+    plain_third = dataclasses.replace(EVERYTHING, eos=lambda _: -1)
+  table = random_table(seed)
+  constraint = side_by_side([third, a, b], np.array([1, 2, 0]))
+  out = run(table, constraint, num_beams=4, options=WAYS[way])
+  check(out, table, [plain_a, plain_b, plain_third], 4)
+
+
+def test_all_at_once():
+  """Titles that end at a mark after a prefix, n-grams of a fixed length, and
+  identifiers, as a search of an index would have them."""
+  sequences = [[2, 3], [2, 3, 4], [5, 6, 7, 8], [2, 8]]
+  trie, plain = trie_of(sequences)
+  table = random_table(4)
+  titles = with_prefix(end_at(unconstrained(V), [8, -1, -1]), [2, 3])
+  ngrams = limit_length(unconstrained(V), max_length=np.array([5, 3, 5]))
+  constraint = limit_length(
+    side_by_side([titles, end_at(ngrams, -1), trie], [0, 1, 2]),
+    min_length=[4, 0, 3],
+    eos_id=EOS,
+  )
+  out = run(table, constraint, num_beams=6, options=WAYS['probe'])
+  marked = dataclasses.replace(EVERYTHING, eos=lambda _: 8)
+  endless = dataclasses.replace(EVERYTHING, eos=lambda _: -1)
+  plains = [
+    limited(prefixed(marked, [2, 3]), 4, None),
+    limited(endless, 0, 3),
+    limited(plain, 3, None),
+  ]
+  check(out, table, plains, 6)
+  assert {tuple(t[:2].tolist()) for t in np.asarray(out.tokens[0])} == {(2, 3)}
+  assert (np.asarray(out.lengths[1]) == 3).all()
+
+
+def indifferent(token_N, cache):
+  return jnp.zeros((len(token_N), V)), cache
+
+
+def test_one_trace_for_contents_of_one_shape():
+  traces = []
+
+  @jax.jit
+  def search(trie, prefix, least, which):
+    traces.append(1)
+    constraint = side_by_side(
+      [limit_length(with_prefix(trie, prefix), min_length=least), trie], which
+    )
+    return beam_search(
+      indifferent,
+      {},
+      batch_size=2,
+      num_beams=2,
+      max_length=4,
+      constraint=constraint,
+    )
+
+  found = [
+    search(
+      padded(Trie.from_sequences([[t], [t, t], [7, t]], V)),
+      jnp.array([7]),
+      jnp.array(least),
+      jnp.array(which),
+    )
+    .tokens[:, 0]
+    .tolist()
+    for t, least, which in ((2, 1, [0, 1]), (3, 4, [1, 0]))
+  ]
+  assert len(traces) == 1
+  assert found == [[[7, 2, 1, 0], [2, 1, 0, 0]], [[3, 1, 0, 0], [0, 0, 0, 0]]]
+
+
+TRIE = Trie.from_sequences([[2]], V)
+
+
+@pytest.mark.parametrize(
+  ('make', 'message'),
+  [
+    (lambda: with_prefix(TRIE, 2), r'shape \[P\] or .* int32 of shape \(\); '),
+    (lambda: with_prefix(TRIE, [0.5]), r'of integers .* got float32 of shape'),
+    (lambda: with_prefix(TRIE, [2, -1, 3]), r'got a token behind a -1; move'),
+    (lambda: end_at(TRIE, [[1]]), r'eos_id to be .* shape \(1, 1\); give'),
+    (
+      lambda: limit_length(TRIE, min_length=[0.5]),
+      r'min_length to be an integer .* got float32 ',
+    ),
+    (
+      lambda: limit_length(TRIE, min_length=[1, 3], max_length=2),
+      r'min_length=\[1, 3\] and max_length=2; raise max_length',
+    ),
+    (
+      lambda: limit_length(TRIE, max_length=0),
+      r'of at least 1 .* max_length=0; raise',
+    ),
+    (
+      lambda: limit_length(unconstrained(V), min_length=2),
+      r'got eos_id=None, and .* is None; pass eos_id',
+    ),
+    (
+      lambda: limit_length(TRIE, min_length=2, eos_id=3),
+      r"got eos_id=3, and the constraint's is 1; pass",
+    ),
+    (lambda: side_by_side([TRIE], [[0]]), r'shape \[B\] but got .* \(1, 1\)'),
+    (lambda: side_by_side([TRIE], [0, 1, 2]), r'below 1, .* got \[1, 2\]; '),
+    (lambda: side_by_side([], [0]), r'below 0, the number of constraints'),
+    (
+      lambda: limit_length(end_at(TRIE, [1, 2]), max_length=[2, 3, 4]),
+      r'as many queries each but got 2 and 3; ',
+    ),
+    (
+      lambda: run(random_table(0), end_at(TRIE, [1, 2]), num_beams=2),
+      r'Expected a constraint for 3 queries but got one for 2; ',
+    ),
+  ],
+)
+def test_errors_name_what_came(make, message):
+  with pytest.raises(ValueError, match=message):
+    make()
