@@ -136,7 +136,9 @@ def number_of_rows(state_N: State) -> int:
   return jax.tree.leaves(state_N)[0].shape[0]
 
 
-def eos_tokens(automaton: Constraint, state_N: State, eos_id: int) -> jax.Array:
+def eos_tokens(
+  automaton: Constraint, state_N: State, eos_id: int | jax.Array
+) -> jax.Array:
   """The token that ends each beam, int32 [N]; -1 where none does."""
   if automaton.eos is not None:
     return automaton.eos(automaton.arrays, state_N, eos_id)
