@@ -87,12 +87,24 @@ def beam_search(
   num_beams: int,
   max_length: int,
   normalize: str = 'vocabulary',
+  divisor: Callable[[int], float] = lambda length: 1.0,
+  steps: list | None = None,
 ) -> list[tuple[Tokens, np.float32]]:
-  """The answers and their scores, best first; fewer than K if there are."""
+  """The answers and their scores, best first; fewer than K if there are.
+
+  Scores are divided by the divisor of their length; `steps` takes all legal
+  continuations of each step, best first.
+  """
   plain = legal if isinstance(legal, Plain) else Plain(legal)
 
   def ended(tokens):
     return tokens[-1] == plain.eos(tokens[:-1])
+
+  def divided(answer):
+    return answer[0], answer[1] / np.float32(divisor(len(answer[0])))
+
+  def top(answers):
+    return sorted(answers, key=lambda a: -a[1])[:num_beams]
 
   beams: list[tuple[Tokens, np.float32]] = [((), np.float32(0))]
   pool: list[tuple[Tokens, np.float32]] = []
@@ -109,13 +121,51 @@ def beam_search(
       ]
     # Python's sort is stable: equal scores stay in order of beam and token.
     grown.sort(key=lambda answer: -answer[1])
+    if steps is not None:
+      steps.append(grown)
     best = [g for g in grown if not ended(g[0])][:num_beams]
     beams = [g for g in best if not plain.finishes(g[0])]
     new = [g for g in grown if ended(g[0])]
     new += [g for g in best if plain.finishes(g[0])]
-    pool = sorted(pool + new, key=lambda a: -a[1])[:num_beams]
-  pool += [g for g in beams if plain.accepts(g[0])]
-  return sorted(pool, key=lambda a: -a[1])[:num_beams]
+    pool = top(pool + [divided(g) for g in new])
+  return top(pool + [divided(g) for g in beams if plain.accepts(g[0])])
+
+
+def diverse_beam_search(
+  logits: Callable[[Tokens], np.ndarray],
+  plain: Plain,
+  *,
+  num_beams: int,
+  num_groups: int,
+  penalty: float,
+  max_length: int,
+) -> list[list[tuple[Tokens, np.float32]]]:
+  """The answers of each group; beams are (tokens, score)."""
+  members = num_beams // num_groups
+  groups = [[((), np.float32(0))] for _ in range(num_groups)]
+  pools: list = [[] for _ in range(num_groups)]
+  for _ in range(max_length):
+    chosen: list[int] = []  # By earlier groups.
+    for g, beams in enumerate(groups):
+      grown = []
+      for prefix, score in beams:
+        scores_V = normalized(logits(prefix), set(), 'vocabulary')
+        grown += [
+          ((*prefix, token), np.float32(score + scores_V[token]))
+          for token in sorted(plain.legal(prefix))
+        ]
+      ended = [a for a in grown if a[0][-1] == plain.eos(a[0][:-1])]
+      others = [a for a in grown if a[0][-1] != plain.eos(a[0][:-1])]
+      others.sort(key=lambda a: penalty * chosen.count(a[0][-1]) - a[1])
+      best = others[:members]
+      chosen += [tokens[-1] for tokens, _ in best]
+      ended += [a for a in best if plain.finishes(a[0])]
+      groups[g] = [a for a in best if not plain.finishes(a[0])]
+      pools[g] = sorted(pools[g] + ended, key=lambda a: -a[1])[:members]
+  for g, beams in enumerate(groups):
+    accepted = [a for a in beams if plain.accepts(a[0])]
+    pools[g] = sorted(pools[g] + accepted, key=lambda a: -a[1])[:members]
+  return pools
 
 
 def enumerate_all(

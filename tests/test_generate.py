@@ -11,7 +11,6 @@ import pytest
 
 from genret.constraints.trie import Trie
 from genret.decoding import generate as generate_lib
-from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate, generate_batches
 from genret.models.t5 import T5Config, Transformer
 
@@ -56,7 +55,7 @@ def test_batches_decode_as_single_queries_do(params, count):
   assert sizes == [min(3, count - first) for first in range(0, count, 3)]
   i = 0
   for batch in found:
-    assert all(isinstance(x, np.ndarray) for x in batch)
+    assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(batch))
     for row in range(len(batch.tokens)):
       alone = generate(MODULE, params, queries[i : i + 1], TRIE, **OPTIONS)
       np.testing.assert_array_equal(batch.tokens[row], alone.tokens[0])
@@ -72,7 +71,7 @@ def decoded(params, queries):
   found = generate_batches(
     MODULE, params, queries, TRIE, batch_size=3, **OPTIONS
   )
-  return BeamSearchOutput(*map(np.concatenate, zip(*found, strict=True)))
+  return jax.tree.map(lambda *parts: np.concatenate(parts), *found)
 
 
 def test_queries_differ(params):

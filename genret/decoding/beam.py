@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,13 +15,25 @@ from jax import lax
 
 from genret.constraints import protocol
 from genret.constraints.protocol import SupportsConstraint
-from genret.decoding.candidates import best_continuations
+from genret.decoding import arguments
+from genret.decoding.candidates import (
+  Continuations,
+  best_continuations,
+)
+from genret.decoding.diverse import diverse_continuations, join_groups
+from genret.decoding.length_penalty import (
+  best_reachable,
+  divisors,
+  penalised,
+)
 from genret.decoding.pool import Pool, add_answers, empty_pool
-from genret.decoding.scores import (
-  NORMALIZE,
-  Scorer,
-  score_of_key,
-  scorer_of,
+from genret.decoding.scores import NORMALIZE, Scorer, score_of_key, scorer_of
+from genret.decoding.step_candidates import (
+  Kept,
+  StepCandidates,
+  keep_step,
+  nothing_kept,
+  step_candidates,
 )
 
 
@@ -34,27 +46,47 @@ class BeamSearchOutput(NamedTuple):
     tokens: int32 [B, K, L], without the start id, with eos where there was one,
       padded with 0.
     scores: float32 [B, K], sums of log-probabilities (of logits for
-      normalize='none'); -inf where there is no answer.
+      normalize='none'), divided by the length penalty if there is one; -inf
+      where there is no answer.
     lengths: int32 [B, K], tokens in each answer, eos included.
     legal: bool [B, K], False only where fewer than K answers were found.
+    candidates: what keep_candidates asked for.
   """
 
   tokens: jax.Array | np.ndarray
   scores: jax.Array | np.ndarray
   lengths: jax.Array | np.ndarray
   legal: jax.Array | np.ndarray
+  candidates: StepCandidates | None = None
+
+
+class _Options(NamedTuple):
+  """What does not change during a search; R = B * G rows of K / G beams."""
+
+  batch_size: int
+  num_beams: int
+  max_length: int
+  eos_id: int
+  normalize: str
+  num_probes: int | None
+  list_limit: int | None
+  divisor: np.ndarray | None
+  keep_candidates: int
+  num_groups: int
+  diversity_penalty: float
 
 
 class _Search(NamedTuple):
-  """What one step hands to the next."""
+  """What one step hands to the next; N = B * K, M = K / G beams of a group."""
 
   step: jax.Array
   token_N: jax.Array  # Written last.
-  tokens_BxKxL: jax.Array
-  key_BxK: jax.Array  # -inf where the beam is dead.
+  tokens_RxMxL: jax.Array
+  key_RxM: jax.Array  # -inf where the beam is dead.
   state_N: protocol.State
   cache: Any
   pool: Pool
+  kept: Kept | None
 
 
 def beam_search(
@@ -68,6 +100,11 @@ def beam_search(
   eos_id: int = 1,
   start_id: int = 0,
   normalize: str = 'vocabulary',
+  length_penalty: str = 'none',
+  alpha: float = 1.0,
+  keep_candidates: int = 0,
+  num_groups: int = 1,
+  diversity_penalty: float = 0.5,
   num_probes: int | None = None,
   list_limit: int | None = None,
 ) -> BeamSearchOutput:
@@ -100,6 +137,17 @@ def beam_search(
     normalize: 'vocabulary' takes log-probabilities over the whole vocabulary
       (GENRE, SEAL), 'legal' over the legal tokens only, eos among them, and
       'none' sums raw logits (RIPOR). NaN counts as -inf.
+    length_penalty: answers compare by their sums ('none'), or by these divided
+      by ((5 + length) / 6)^alpha ('gnmt', as T5X) or by length^alpha ('length',
+      as fairseq and transformers). Lengths count eos.
+    alpha: its exponent.
+    keep_candidates: C; if positive, `candidates` of the output holds the C best
+      of all legal continuations at each step, eos among them (SEAL keeps 2K).
+      The search then ends only when no beam lives or at max_length.
+    num_groups: G, which divides K: diverse beam search (Vijayakumar et al.,
+      2016) with K / G beams and a pool of K / G answers in each group.
+    diversity_penalty: what a token costs a group for each beam of earlier
+      groups that chose it at this step. Scores are without it.
     num_probes: tokens probed for each beam. Speed only.
     list_limit: list slots, instead of probing, where no beam has more than
       this. Speed only.
@@ -111,115 +159,189 @@ def beam_search(
     ValueError: an argument is out of range, or the constraint, the cache or the
       logits do not fit the others.
   """
-  _check_arguments(batch_size, num_beams, max_length, normalize)
+  arguments.check_at_least(max_length=(max_length, 1))
+  options = _Options(
+    batch_size,
+    num_beams,
+    max_length,
+    eos_id,
+    normalize,
+    num_probes,
+    list_limit,
+    divisors(length_penalty, alpha, max_length),
+    keep_candidates,
+    num_groups,
+    diversity_penalty,
+  )
+  _check(options)
   if batch_size == 0:
-    return _output(empty_pool(0, num_beams, max_length))
+    kept = nothing_kept(0, max_length, keep_candidates)
+    return _output(empty_pool(0, num_beams, max_length), kept)
   count = batch_size * num_beams
   cache = jax.tree.map(jnp.asarray, cache)
-  _check_cache(cache, count)
-  automaton = _automaton(constraint, eos_id, batch_size)
-
-  def unfinished(search: _Search) -> jax.Array:
-    best_B = search.key_BxK.max(axis=1)
-    going_B = best_B > -jnp.inf
-    if normalize != 'none':  # Scores only fall: can one still enter the pool?
-      going_B &= best_B > search.pool.key_BxK[:, -1]
-    return (search.step < max_length) & going_B.any()
+  arguments.check_cache(cache, count)
+  automaton = arguments.automaton_of(constraint, eos_id, batch_size)
+  start = automaton or protocol.unconstrained(0)
 
   def advance(search: _Search) -> _Search:
     logits_NxV, cache = tokens_to_logits(search.token_N, search.cache)
-    vocab_size = _check_logits(logits_NxV, count, automaton, eos_id)
-    live = automaton or protocol.unconstrained(vocab_size)
-    scorer = scorer_of(
-      logits_NxV, search.key_BxK.reshape(-1), live, search.state_N, normalize
-    )
-    eos_N = protocol.eos_tokens(live, search.state_N, eos_id)
-    pool = _end(search, scorer, live, eos_N)
-    best = best_continuations(
+    size = arguments.check_logits(logits_NxV, count, automaton, eos_id)
+    live = automaton or protocol.unconstrained(size)
+    return _advance(options, live, search._replace(cache=cache), logits_NxV)
+
+  search = lax.while_loop(
+    functools.partial(_unfinished, options),
+    advance,
+    _first(options, start, start_id, cache),
+  )
+  accepted_N = start.accepts(start.arrays, search.state_N)
+  kept_N = accepted_N & (search.step == max_length)
+  last = _only(search.key_RxM, kept_N)
+  pool = _add(options, search.pool, search.tokens_RxMxL, last, max_length)
+  return _output(join_groups(pool, num_groups), search.kept)
+
+
+def _first(
+  options: _Options,
+  automaton: protocol.Constraint,
+  start_id: int,
+  cache: Any,
+) -> _Search:
+  """One live beam a group, which has written nothing."""
+  count = options.batch_size * options.num_beams
+  members = options.num_beams // options.num_groups
+  rows = options.batch_size * options.num_groups
+  pool = empty_pool(rows, members, options.max_length)
+  first_M = jnp.where(jnp.arange(members) == 0, 0.0, -jnp.inf)
+  return _Search(
+    step=jnp.zeros((), jnp.int32),
+    token_N=jnp.full(count, start_id, jnp.int32),
+    tokens_RxMxL=pool.tokens_BxKxL,
+    key_RxM=jnp.broadcast_to(first_M, (rows, members)).astype(jnp.float32),
+    state_N=automaton.start(automaton.arrays, count),
+    cache=cache,
+    pool=pool,
+    kept=nothing_kept(
+      options.batch_size, options.max_length, options.keep_candidates
+    ),
+  )
+
+
+def _unfinished(options: _Options, search: _Search) -> jax.Array:
+  best_R = search.key_RxM.max(axis=1)
+  going_R = best_R > -jnp.inf
+  if options.normalize != 'none' and not options.keep_candidates:
+    # Sums only fall: can one still enter the pool?
+    bound_R = best_reachable(best_R, options.divisor, search.step + 1)
+    going_R &= bound_R > search.pool.key_BxK[:, -1]
+  return (search.step < options.max_length) & going_R.any()
+
+
+def _advance(
+  options: _Options,
+  automaton: protocol.Constraint,
+  search: _Search,
+  logits_NxV: jax.Array,
+) -> _Search:
+  """One step, after the model's."""
+  shape, count = search.key_RxM.shape, len(logits_NxV)
+  scorer = scorer_of(
+    logits_NxV,
+    search.key_RxM.reshape(-1),
+    automaton,
+    search.state_N,
+    options.normalize,
+  )
+  eos_N = protocol.eos_tokens(automaton, search.state_N, options.eos_id)
+  legal_N = protocol.probe_eos(automaton, search.state_N, eos_N) > 0
+  end_Nx1 = jnp.maximum(eos_N, 0)[:, None]
+  end_key_N = scorer.key_of(end_Nx1, legal_N[:, None])[:, 0]
+  ended = search.tokens_RxMxL.at[:, :, search.step].set(end_Nx1.reshape(shape))
+  length = search.step + 1
+  pool = _add(options, search.pool, ended, end_key_N.reshape(shape), length)
+
+  best, kept = _choose(options, scorer, automaton, search, eos_N, end_key_N)
+  parent_N, token_N = best.parent_BxC.reshape(-1), best.token_BxC.reshape(-1)
+  tokens_NxL = search.tokens_RxMxL.reshape(count, options.max_length)
+  tokens_NxL = tokens_NxL[parent_N].at[:, search.step].set(token_N)
+  tokens_RxMxL = tokens_NxL.reshape(ended.shape)
+  state_N = jax.tree.map(
+    lambda x: x.reshape(count, *x.shape[2:]), best.state_BxC
+  )
+  key_RxM = best.key_BxC
+  if automaton.finishes is not None:
+    done_N = automaton.finishes(automaton.arrays, state_N)
+    done_key_RxM = _only(key_RxM, done_N)
+    pool = _add(options, pool, tokens_RxMxL, done_key_RxM, length)
+    key_RxM = _only(key_RxM, ~done_N)
+  cache = _reorder(search.cache, parent_N, options.num_beams)
+  return _Search(
+    length, token_N, tokens_RxMxL, key_RxM, state_N, cache, pool, kept
+  )
+
+
+def _choose(
+  options: _Options,
+  scorer: Scorer,
+  automaton: protocol.Constraint,
+  search: _Search,
+  eos_N: jax.Array,
+  end_key_N: jax.Array,
+) -> tuple[Continuations, Kept | None]:
+  """The next live beams [R, M], and the candidates with those of this step."""
+  num_beams, keep = options.num_beams, options.keep_candidates
+  vocab_size, limit = scorer.logits_NxV.shape[1], options.list_limit
+  most = max(num_beams, keep)
+  num_probes = options.num_probes or max(2 * most, 64)
+  list_limit = max(vocab_size // 2, 2048) if limit is None else limit
+  diverse = options.num_groups > 1
+  if keep or not diverse:
+    widest = best_continuations(
       scorer,
-      live,
+      automaton,
       search.state_N,
       eos_N,
       num_beams=num_beams,
-      keep=num_beams,
-      num_probes=num_probes or max(2 * num_beams, 64),
-      list_limit=max(vocab_size // 2, 2048)
-      if list_limit is None
-      else list_limit,
+      keep=keep if diverse else most,
+      num_probes=num_probes,
+      list_limit=list_limit,
     )
-    parent_N, token_N = best.parent_BxC.reshape(-1), best.token_BxC.reshape(-1)
-    tokens_NxL = search.tokens_BxKxL.reshape(count, max_length)
-    tokens_NxL = tokens_NxL[parent_N].at[:, search.step].set(token_N)
-    return _finish(
-      _Search(
-        step=search.step + 1,
-        token_N=token_N,
-        tokens_BxKxL=tokens_NxL.reshape(search.tokens_BxKxL.shape),
-        key_BxK=best.key_BxC,
-        state_N=jax.tree.map(
-          lambda x: x.reshape(count, *x.shape[2:]), best.state_BxC
-        ),
-        cache=_reorder(cache, parent_N, num_beams),
-        pool=pool,
-      ),
-      live,
+  kept = search.kept
+  if kept is not None:
+    by_query = (-1, num_beams)
+    kept = keep_step(
+      kept,
+      search.step,
+      search.tokens_RxMxL.reshape(*by_query, options.max_length),
+      widest,
+      end_key_N.reshape(by_query),
+      jnp.maximum(eos_N, 0).reshape(by_query),
     )
-
-  start = automaton or protocol.unconstrained(0)
-  pool = empty_pool(batch_size, num_beams, max_length)
-  first_K = jnp.where(jnp.arange(num_beams) == 0, 0.0, -jnp.inf)
-  search = _Search(
-    step=jnp.zeros((), jnp.int32),
-    token_N=jnp.full(count, start_id, jnp.int32),
-    tokens_BxKxL=pool.tokens_BxKxL,
-    key_BxK=jnp.broadcast_to(first_K, pool.key_BxK.shape).astype(jnp.float32),
-    state_N=start.start(start.arrays, count),
-    cache=cache,
-    pool=pool,
-  )
-  search = lax.while_loop(unfinished, advance, search)
-  accepted_N = start.accepts(start.arrays, search.state_N)
-  kept_N = accepted_N & (search.step == max_length)
-  pool = add_answers(
-    search.pool,
-    search.tokens_BxKxL,
-    _only(search.key_BxK, kept_N),
-    max_length,
-  )
-  return _output(pool)
+  if diverse:
+    best = diverse_continuations(
+      scorer,
+      automaton,
+      search.state_N,
+      eos_N,
+      num_beams=num_beams,
+      num_groups=options.num_groups,
+      diversity_penalty=options.diversity_penalty,
+      num_probes=num_probes,
+      list_limit=list_limit,
+    )
+    return best, kept
+  return jax.tree.map(lambda x: x[:, :num_beams], widest), kept
 
 
-def _end(
-  search: _Search,
-  scorer: Scorer,
-  automaton: protocol.Constraint,
-  eos_N: jax.Array,
+def _add(
+  options: _Options,
+  pool: Pool,
+  tokens_RxMxL: jax.Array,
+  key_RxM: jax.Array,
+  length: jax.Array | int,
 ) -> Pool:
-  """The pool with every legal eos continuation."""
-  legal_N = protocol.probe_eos(automaton, search.state_N, eos_N) > 0
-  token_Nx1 = jnp.maximum(eos_N, 0)[:, None]
-  key_N = scorer.key_of(token_Nx1, legal_N[:, None])[:, 0]
-  shape = search.key_BxK.shape
-  return add_answers(
-    search.pool,
-    search.tokens_BxKxL.at[:, :, search.step].set(token_Nx1.reshape(shape)),
-    key_N.reshape(shape),
-    search.step + 1,
-  )
-
-
-def _finish(search: _Search, automaton: protocol.Constraint) -> _Search:
-  """Moves the beams that are answers already to the pool."""
-  if automaton.finishes is None:
-    return search
-  done_N = automaton.finishes(automaton.arrays, search.state_N)
-  pool = add_answers(
-    search.pool,
-    search.tokens_BxKxL,
-    _only(search.key_BxK, done_N),
-    search.step,
-  )
-  return search._replace(pool=pool, key_BxK=_only(search.key_BxK, ~done_N))
+  key_RxM = penalised(key_RxM, options.divisor, length)
+  return add_answers(pool, tokens_RxMxL, key_RxM, length)
 
 
 def _only(key_BxK: jax.Array, wanted_N: jax.Array) -> jax.Array:
@@ -232,89 +354,28 @@ def _reorder(cache: Any, parent_N: jax.Array, num_beams: int) -> Any:
   return jax.tree.map(lambda x: x[parent_N] if x.ndim else x, cache)
 
 
-def _output(pool: Pool) -> BeamSearchOutput:
+def _output(pool: Pool, kept: Kept | None) -> BeamSearchOutput:
   legal_BxK = pool.key_BxK > -jnp.inf
   return BeamSearchOutput(
     tokens=jnp.where(legal_BxK[..., None], pool.tokens_BxKxL, 0),
     scores=score_of_key(pool.key_BxK),
     lengths=jnp.where(legal_BxK, pool.lengths_BxK, 0),
     legal=legal_BxK,
+    candidates=step_candidates(kept),
   )
 
 
-def _automaton(
-  constraint: SupportsConstraint | None, eos_id: int, batch_size: int
-) -> protocol.Constraint | None:
-  if constraint is None:
-    return None
-  if not hasattr(constraint, 'constraint'):
+def _check(options: _Options) -> None:
+  arguments.check_at_least(
+    batch_size=(options.batch_size, 0),
+    num_beams=(options.num_beams, 1),
+    keep_candidates=(options.keep_candidates, 0),
+    num_groups=(options.num_groups, 1),
+    diversity_penalty=(options.diversity_penalty, 0),
+  )
+  arguments.check_choice('normalize', options.normalize, NORMALIZE)
+  if options.num_beams % options.num_groups:
     raise ValueError(
-      'Expected constraint=None, a Constraint, or an object with a '
-      f'constraint() method but got {type(constraint).__name__}; build a Trie '
-      'from it.'
+      f'Expected num_groups to divide num_beams={options.num_beams} but got '
+      f'{options.num_groups}; choose a divisor.'
     )
-  automaton = constraint.constraint()
-  if automaton.eos_id not in (None, eos_id):
-    raise ValueError(
-      f'Expected eos_id={automaton.eos_id}, which the constraint was built '
-      f'with, but got eos_id={eos_id}; pass the same.'
-    )
-  if automaton.batch_size not in (None, batch_size):
-    raise ValueError(
-      f'Expected a constraint for {batch_size} queries but got one for '
-      f'{automaton.batch_size}; give it one row for each query.'
-    )
-  arrays = jax.tree.map(jnp.asarray, automaton.arrays)
-  return dataclasses.replace(automaton, arrays=arrays)
-
-
-def _check_arguments(
-  batch_size: int, num_beams: int, max_length: int, normalize: str
-) -> None:
-  for name, value, least in (
-    ('batch_size', batch_size, 0),
-    ('num_beams', num_beams, 1),
-    ('max_length', max_length, 1),
-  ):
-    if value < least:
-      raise ValueError(
-        f'Expected {name} of at least {least} but got {value}; pass a greater '
-        'number.'
-      )
-  if normalize not in NORMALIZE:
-    raise ValueError(
-      f'Expected normalize to be one of {", ".join(NORMALIZE)} but got '
-      f'{normalize!r}; choose one of them.'
-    )
-
-
-def _check_cache(cache: Any, count: int) -> None:
-  for path, leaf in jax.tree_util.tree_leaves_with_path(cache):
-    if leaf.ndim and leaf.shape[0] != count:
-      raise ValueError(
-        f'Expected {count} rows (batch_size * num_beams) or a scalar in '
-        f'cache{jax.tree_util.keystr(path)} but got shape {leaf.shape}; repeat '
-        'its rows for the beams of a query, or let tokens_to_logits close over '
-        'what beams share.'
-      )
-
-
-def _check_logits(
-  logits_NxV: jax.Array,
-  count: int,
-  automaton: protocol.Constraint | None,
-  eos_id: int,
-) -> int:
-  if logits_NxV.ndim != 2 or len(logits_NxV) != count:
-    raise ValueError(
-      f'Expected logits of shape ({count}, V) from tokens_to_logits but got '
-      f'{logits_NxV.shape}; return one row for each token it is given.'
-    )
-  vocab_size = logits_NxV.shape[1]
-  needed = max(eos_id + 1, (automaton and automaton.vocab_size) or 0)
-  if vocab_size < needed:
-    raise ValueError(
-      f'Expected logits of at least {needed} tokens, as the constraint and eos '
-      f'need, but got {vocab_size}; use the vocabulary of the model.'
-    )
-  return vocab_size

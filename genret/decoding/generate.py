@@ -99,4 +99,8 @@ def generate_batches(
       max_length=max_length,
       normalize=normalize,
     )
-    yield BeamSearchOutput(*(np.asarray(x)[: len(batch)] for x in output))
+    yield _first_rows(output, len(batch))
+
+
+def _first_rows(output: BeamSearchOutput, count: int) -> BeamSearchOutput:
+  return jax.tree.map(lambda x: np.asarray(x)[:count], output)

@@ -41,6 +41,16 @@ class Scorer(NamedTuple):
     logit_NxC = jnp.take_along_axis(self.logits_NxV, token_NxC, axis=1)
     return self.key(logit_NxC, legal_NxC)
 
+  def key_at(
+    self, row_BxC: jax.Array, token_BxC: jax.Array, legal_BxC: jax.Array
+  ) -> jax.Array:
+    """Keys of continuations of these rows by these tokens."""
+    log_prob_BxC = self.logits_NxV[row_BxC, token_BxC] - self.shift_N[row_BxC]
+    log_prob_BxC -= self.logsum_N[row_BxC]
+    return key_of_score(
+      self.score_N[row_BxC] + log_prob_BxC, legal_BxC & self.alive_N[row_BxC]
+    )
+
 
 def scorer_of(
   logits_NxV: jax.Array,
