@@ -29,6 +29,12 @@ class Scorer(NamedTuple):
   score_N: jax.Array
   alive_N: jax.Array
 
+  @classmethod
+  def of_logits(cls, logits_NxV: jax.Array, alive_N: jax.Array) -> Scorer:
+    """Keys that are the logits themselves."""
+    zeros_N = jnp.zeros(len(alive_N), jnp.float32)
+    return cls(logits_NxV, zeros_N, zeros_N, zeros_N, alive_N)
+
   def key(self, logit_NxC: jax.Array, legal_NxC: jax.Array) -> jax.Array:
     """Keys of continuations with these logits."""
     log_prob_NxC = (logit_NxC - self.shift_N[:, None]) - self.logsum_N[:, None]
