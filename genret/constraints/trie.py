@@ -13,7 +13,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,12 @@ import numpy as np
 from jax import lax
 
 from genret import array_folder
-from genret.constraints import protocol, trie_build
+from genret.constraints import (
+  protocol,
+  torch_adapters,
+  trie_build,
+  trie_host,
+)
 from genret.docids.table import DocidTable
 
 KIND = 'trie'
@@ -124,6 +130,40 @@ class Trie:
       max_slots=self.max_children,
       vocab_size=self.vocab_size,
       eos_id=self.eos_id,
+    )
+
+  def allowed_tokens(
+    self, prefix_NxP: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Lists on the host what may follow each prefix.
+
+    Args:
+      prefix_NxP: integers, the tokens written so far; P may be 0.
+
+    Returns:
+      row_A, token_A: A pairs of a row and a token that may follow it, eos where
+      an identifier is complete, by row and then ascending. A row that has ended
+      or is no prefix has none.
+    """
+    # JAX keeps the host's copy.
+    return trie_host.allowed_tokens(
+      np.asarray(self.token_E), np.asarray(self.first_edge_S1), prefix_NxP
+    )
+
+  def as_prefix_allowed_tokens_fn(
+    self, *, num_skipped: int = 1
+  ) -> Callable[[int, Any], list[int]]:
+    """For transformers: see `torch_adapters.prefix_allowed_tokens_fn`."""
+    return torch_adapters.prefix_allowed_tokens_fn(
+      self, num_skipped=num_skipped
+    )
+
+  def as_logits_processor(
+    self, num_beams: int = 1, *, num_skipped: int = 1
+  ) -> torch_adapters.LogitsProcessor:
+    """For transformers: see `torch_adapters.logits_processor`."""
+    return torch_adapters.logits_processor(
+      self, num_beams=num_beams, num_skipped=num_skipped
     )
 
   def save(self, path: str | os.PathLike[str]) -> None:
