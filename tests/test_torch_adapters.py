@@ -276,16 +276,14 @@ def test_the_processor_does_what_the_function_does(dtype, num_skipped):
 
 def test_the_functions_take_any_constraint_that_lists():
   class OnlyThrees:
-    eos_id = 2
-
     def allowed_tokens(self, prefix_NxP):
       row_A = np.flatnonzero(prefix_NxP.shape[1] < 2 + 0 * prefix_NxP[:, 0])
       return row_A, np.full(len(row_A), 3, np.int32)
 
-  function = torch_adapters.prefix_allowed_tokens_fn(OnlyThrees())
+  function = torch_adapters.prefix_allowed_tokens_fn(OnlyThrees(), eos_id=2)
   assert function(0, torch.tensor([0, 3])) == [3]
   assert function(5, torch.tensor([0, 3, 3])) == [2]
-  processor = torch_adapters.logits_processor(OnlyThrees(), num_beams=2)
+  processor = torch_adapters.logits_processor(OnlyThrees(), eos_id=2)
   assert isinstance(processor, torch_adapters.LogitsProcessor)
   out = processor(torch.tensor([[0, 3], [0, 3]]), torch.zeros(2, 4))
   assert (~out.isneginf()).nonzero().tolist() == [[0, 3], [1, 3]]

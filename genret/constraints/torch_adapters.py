@@ -22,11 +22,6 @@ import numpy as np
 class ListsAllowedTokens(Protocol):
   """What the adapters need of a constraint."""
 
-  @property
-  def eos_id(self) -> int:
-    """The token that ends an answer."""
-    ...
-
   def allowed_tokens(
     self, prefix_NxP: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +40,7 @@ class ListsAllowedTokens(Protocol):
 
 
 def prefix_allowed_tokens_fn(
-  constraint: ListsAllowedTokens, *, num_skipped: int = 1
+  constraint: ListsAllowedTokens, *, eos_id: int, num_skipped: int = 1
 ) -> Callable[[int, Any], list[int]]:
   """For `generate(prefix_allowed_tokens_fn=...)`: one beam at a time.
 
@@ -53,16 +48,15 @@ def prefix_allowed_tokens_fn(
 
   Args:
     constraint: such as a trie.
+    eos_id: the token to write where nothing may follow, as behind eos itself.
     num_skipped: how many tokens at the front of the decoder's input are not of
       the answer: 1, the start token, for an encoder-decoder model; the padded
       length of the prompt for a decoder-only model.
 
   Returns:
     (batch_id, input_ids of one beam) -> the tokens that may follow, ascending.
-    Where none may, as behind eos, that is eos alone.
   """
   _check_skipped(num_skipped)
-  eos_id = int(constraint.eos_id)
 
   def allowed(batch_id: int, input_ids: Any) -> list[int]:
     del batch_id  # One constraint for all queries.
@@ -74,12 +68,17 @@ def prefix_allowed_tokens_fn(
 
 
 def logits_processor(
-  constraint: ListsAllowedTokens, *, num_beams: int = 1, num_skipped: int = 1
+  constraint: ListsAllowedTokens,
+  *,
+  eos_id: int,
+  num_beams: int = 1,
+  num_skipped: int = 1,
 ) -> LogitsProcessor:
   """For `generate(logits_processor=[...])`: all beams at once.
 
   Args:
     constraint: such as a trie.
+    eos_id: see `prefix_allowed_tokens_fn`.
     num_beams: as transformers' own processor has it; any number will do, for
       each row is judged by what it has written.
     num_skipped: see `prefix_allowed_tokens_fn`.
@@ -94,7 +93,7 @@ def logits_processor(
     )
   _check_skipped(num_skipped)
   _torch()
-  return LogitsProcessor(constraint, num_skipped)
+  return LogitsProcessor(constraint, eos_id, num_skipped)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -106,10 +105,12 @@ class LogitsProcessor:
 
   Attributes:
     constraint: lists the allowed tokens.
+    eos_id: the token that is left where nothing may follow.
     num_skipped: tokens of the decoder's input that are not of the answer.
   """
 
   constraint: ListsAllowedTokens
+  eos_id: int
   num_skipped: int = 1
 
   def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -122,9 +123,7 @@ class LogitsProcessor:
     stuck_U = np.bincount(row_A, minlength=len(prefix_UxP)) == 0
     stuck_X = np.flatnonzero(stuck_U)
     row_A = np.concatenate([row_A, stuck_X])
-    token_A = np.concatenate(
-      [token_A, np.full(len(stuck_X), self.constraint.eos_id)]
-    )
+    token_A = np.concatenate([token_A, np.full(len(stuck_X), self.eos_id)])
     _check_vocabulary(token_A, scores.shape[-1])
 
     def index(array: np.ndarray) -> Any:

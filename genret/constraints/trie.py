@@ -155,7 +155,7 @@ class Trie:
   ) -> Callable[[int, Any], list[int]]:
     """For transformers: see `torch_adapters.prefix_allowed_tokens_fn`."""
     return torch_adapters.prefix_allowed_tokens_fn(
-      self, num_skipped=num_skipped
+      self, eos_id=self.eos_id, num_skipped=num_skipped
     )
 
   def as_logits_processor(
@@ -163,7 +163,10 @@ class Trie:
   ) -> torch_adapters.LogitsProcessor:
     """For transformers: see `torch_adapters.logits_processor`."""
     return torch_adapters.logits_processor(
-      self, num_beams=num_beams, num_skipped=num_skipped
+      self,
+      eos_id=self.eos_id,
+      num_beams=num_beams,
+      num_skipped=num_skipped,
     )
 
   def save(self, path: str | os.PathLike[str]) -> None:
