@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = '0.1.0'
 
 if TYPE_CHECKING:
+  from genret.constraints.fm_index import FMIndex
   from genret.constraints.trie import Trie
   from genret.decoding.beam import beam_search
   from genret.docids.table import DocidTable
@@ -20,12 +21,20 @@ if TYPE_CHECKING:
 
 _MODULE_OF = {
   'DocidTable': 'genret.docids.table',
+  'FMIndex': 'genret.constraints.fm_index',
   'Searcher': 'genret.searcher',
   'Trie': 'genret.constraints.trie',
   'beam_search': 'genret.decoding.beam',
 }
 
-__all__ = ['DocidTable', 'Searcher', 'Trie', '__version__', 'beam_search']
+__all__ = [
+  'DocidTable',
+  'FMIndex',
+  'Searcher',
+  'Trie',
+  '__version__',
+  'beam_search',
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,25 +12,25 @@ built at once over the documents that are there.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
 
-from genret import array_folder
-from genret.constraints import fm_constraint, fm_rows, fm_segment, protocol
+from genret.constraints import (
+  fm_constraint,
+  fm_files,
+  fm_growth,
+  fm_questions,
+  fm_segment,
+  fm_shards,
+  protocol,
+)
 from genret.constraints.fm_segment import Segment
 from genret.constraints.fm_text import flat_ngrams, read_documents
 
-KIND = 'fm_index'
-VERSION = 1
-
 TokenSequences = Iterable[np.ndarray | Sequence[int]]
 Ngram = np.ndarray | Sequence[int]
-
-# A new segment takes in those before it that are less than this times its size.
-_GROWTH = 4
 
 
 class FMIndex:
@@ -50,8 +50,8 @@ class FMIndex:
   def __init__(
     self,
     segments: Iterable[Segment],
-    vocab_size: int,
     *,
+    vocab_size: int,
     labels: Sequence[str] | None,
     num_numbers: int,
     sample_rate: int,
@@ -64,7 +64,7 @@ class FMIndex:
     self._sample_rate = sample_rate
     self._segment_tokens = segment_tokens
     self._number_of_label: dict[str, int] | None = None
-    self._on_device: fm_constraint.Corpus | None = None
+    self._on_device: fm_shards.Corpus | None = None
 
   @classmethod
   def build(
@@ -112,23 +112,24 @@ class FMIndex:
     count = len(start_D1) - 1
     if labels is not None:
       labels = _checked_labels(labels, count, {})
-    shard_tokens = -(-len(text) // shards)
-    bounds = _bounds(start_D1, min(shard_tokens, segment_tokens))
-    if progress:
-      _print_estimate(start_D1, bounds)
-    segments = [
-      _segment(text, start_D1, np.arange(first, last), sample_rate, progress)
-      for first, last in bounds
-    ]
+    segments = fm_growth.split(
+      text,
+      start_D1,
+      vocab_size=vocab_size,
+      shards=shards,
+      segment_tokens=segment_tokens,
+      sample_rate=sample_rate,
+      progress=progress,
+    )
+    if shards > 1:  # Shards stay shards as documents are added.
+      segment_tokens = min(segment_tokens, max(2 * len(text) // shards, 1))
     return cls(
       segments,
-      vocab_size,
+      vocab_size=vocab_size,
       labels=labels,
       num_numbers=count,
       sample_rate=sample_rate,
-      segment_tokens=min(max(2 * shard_tokens, 1), segment_tokens)
-      if shards > 1
-      else segment_tokens,
+      segment_tokens=segment_tokens,
     )
 
   # What there is.
@@ -201,16 +202,7 @@ class FMIndex:
     Args:
       ngrams: sequences of integers, or a two-dimensional array of them.
     """
-    token, start_X1 = flat_ngrams(ngrams)
-    count_X = np.zeros(len(start_X1) - 1, np.int64)
-    empty_X = start_X1[1:] == start_X1[:-1]
-    for segment in self.segments:
-      low_X, high_X = fm_rows.intervals(segment, token, start_X1)
-      live_X = fm_rows.live(segment, low_X, high_X)
-      # Of all rows, one a document is that of its border.
-      live_X[empty_X] -= int((~segment.removed_D).sum())
-      count_X += live_X
-    return count_X
+    return fm_questions.count(self.segments, *flat_ngrams(ngrams))
 
   def continuations(self, ngram: Ngram) -> tuple[np.ndarray, np.ndarray]:
     """The tokens that follow an n-gram, ascending, and how often; int64."""
@@ -227,12 +219,7 @@ class FMIndex:
       tokens: int64, ascending for each n-gram.
       counts: int64.
     """
-    token, start_X1 = flat_ngrams(ngrams)
-    parts = []
-    for segment in self.segments:
-      low_X, high_X = fm_rows.intervals(segment, token, start_X1)
-      parts.append(fm_rows.continuations(segment, low_X, high_X))
-    return _added_up(parts)
+    return fm_questions.continuations(self.segments, *flat_ngrams(ngrams))
 
   def locate(
     self, ngram: Ngram, limit: int | None = None
@@ -259,21 +246,7 @@ class FMIndex:
       raise ValueError(
         f'Expected limit of at least 0 but got {limit}; pass None for all.'
       )
-    token, start_X1 = flat_ngrams(ngrams)
-    length_X = np.diff(start_X1)
-    parts = [
-      _located(segment, token, start_X1, length_X) for segment in self.segments
-    ]
-    ngram_Y, number_Y, offset_Y = map(
-      np.concatenate, zip(_nothing(), *parts, strict=True)
-    )
-    order = np.lexsort((offset_Y, number_Y, ngram_Y))
-    ngram_Y = ngram_Y[order]
-    if limit is not None:
-      first_X = np.searchsorted(ngram_Y, np.arange(len(length_X)))
-      kept = np.arange(len(ngram_Y)) - first_X[ngram_Y] < limit
-      order, ngram_Y = order[kept], ngram_Y[kept]
-    return ngram_Y, number_Y[order], offset_Y[order]
+    return fm_questions.locate(self.segments, *flat_ngrams(ngrams), limit)
 
   def allowed_tokens(
     self, prefix_rows: np.ndarray
@@ -316,26 +289,21 @@ class FMIndex:
     numbers = range(self._num_numbers, self._num_numbers + count)
     if not count:
       return numbers
-    new = [
-      _segment(
-        text,
-        start_D1,
-        np.arange(first, last),
-        self._sample_rate,
-        first_number=self._num_numbers,
-      )
-      for first, last in _bounds(start_D1, self._segment_tokens)
-    ]
+    new = fm_growth.split(
+      text,
+      start_D1,
+      vocab_size=self.vocab_size,
+      segment_tokens=self._segment_tokens,
+      sample_rate=self._sample_rate,
+      first_number=self._num_numbers,
+    )
+    self._set_segments(
+      fm_growth.added(self.segments, new, **self._segment_options())
+    )
     self._num_numbers += count
     if self.labels is not None and labels is not None:
-      self.labels += labels
       self._known_labels().update(zip(labels, numbers, strict=True))
-    segments = list(self.segments)
-    for segment in new:
-      segments.append(segment)
-      while len(segments) > 1 and self._should_merge(*segments[-2:]):
-        segments[-2:] = [_merged(segments[-2:], self._sample_rate)]
-    self._set_segments(segments)
+      self.labels += labels
     return numbers
 
   def remove(self, doc_ids: Iterable[str | int]) -> None:
@@ -350,16 +318,9 @@ class FMIndex:
     numbers = np.unique(
       np.array([self._live_number(doc_id) for doc_id in doc_ids], np.int64)
     )
-    segments = []
-    for segment in self.segments:
-      gone = np.flatnonzero(np.isin(segment.number_D, numbers))
-      if len(gone):
-        segment = fm_rows.remove(segment, gone)
-        length_D = np.diff(segment.start_D1)
-        if 2 * length_D[segment.removed_D].sum() >= length_D.sum():
-          segment = _merged([segment], self._sample_rate)
-      if len(segment.number_D):
-        segments.append(segment)
+    segments = fm_growth.removed(
+      self.segments, numbers, sample_rate=self._sample_rate
+    )
     if self.labels is not None:
       known = self._known_labels()
       for number in numbers.tolist():
@@ -368,21 +329,9 @@ class FMIndex:
 
   def compact(self) -> None:
     """Clears removal marks and merges segments as far as their limit allows."""
-    groups: list[list[Segment]] = []
-    for segment in self.segments:
-      if groups and len(segment.text) + sum(
-        len(other.text) for other in groups[-1]
-      ) <= max(self._segment_tokens, 1):
-        groups[-1].append(segment)
-      else:
-        groups.append([segment])
-    merged = [
-      _merged(group, self._sample_rate)
-      if len(group) > 1 or group[0].removed_D.any()
-      else group[0]
-      for group in groups
-    ]
-    self._set_segments([s for s in merged if len(s.number_D)])
+    self._set_segments(
+      fm_growth.compacted(self.segments, **self._segment_options())
+    )
 
   @classmethod
   def join(cls, indexes: Sequence[FMIndex]) -> FMIndex:
@@ -415,7 +364,7 @@ class FMIndex:
       offset += index._num_numbers
     joined = cls(
       segments,
-      first.vocab_size,
+      vocab_size=first.vocab_size,
       labels=labels,
       num_numbers=offset,
       sample_rate=first._sample_rate,
@@ -466,7 +415,7 @@ class FMIndex:
         'another token.'
       )
     if self._on_device is None or mesh is not None:
-      corpus = fm_constraint.put(self.segments, self.vocab_size, mesh)
+      corpus = fm_shards.put(self.segments, self.vocab_size, mesh)
       if mesh is None:
         self._on_device = corpus
     else:
@@ -479,27 +428,12 @@ class FMIndex:
 
   def save(self, path: str | os.PathLike[str]) -> None:
     """Writes the index to a folder; see `genret.array_folder.save`."""
-    arrays = {
-      f'segment{i}_{name}': array
-      for i, segment in enumerate(self.segments)
-      for name, array in segment._asdict().items()
+    meta = {
+      'vocab_size': self.vocab_size,
+      'num_numbers': self._num_numbers,
+      **self._segment_options(),
     }
-    if self.labels is not None:
-      text, offsets = array_folder.pack_text(self.labels)
-      arrays |= {'label_bytes': text, 'label_offsets': offsets}
-    array_folder.save(
-      path,
-      kind=KIND,
-      version=VERSION,
-      arrays=arrays,
-      meta={
-        'vocab_size': self.vocab_size,
-        'num_segments': len(self.segments),
-        'num_numbers': self._num_numbers,
-        'sample_rate': self._sample_rate,
-        'segment_tokens': self._segment_tokens,
-      },
-    )
+    fm_files.save(path, self.segments, self.labels, meta)
 
   @classmethod
   def load(cls, path: str | os.PathLike[str]) -> FMIndex:
@@ -509,35 +443,18 @@ class FMIndex:
       FileNotFoundError: there is no such folder.
       ValueError: the folder is damaged or foreign.
     """
-    arrays, meta = array_folder.load(path, kind=KIND, version=VERSION)
-    segments = []
-    for i in range(meta['num_segments']):
-      segment = Segment(
-        *(arrays[f'segment{i}_{name}'] for name in Segment._fields)
-      )
-      fm_segment.check(segment, path)
-      segments.append(fm_segment.read_only(segment))
-    labels = None
-    if 'label_bytes' in arrays:
-      labels = array_folder.unpack_text(
-        arrays['label_bytes'], arrays['label_offsets']
-      )
-    return cls(
-      segments,
-      meta['vocab_size'],
-      labels=labels,
-      num_numbers=meta['num_numbers'],
-      sample_rate=meta['sample_rate'],
-      segment_tokens=meta['segment_tokens'],
-    )
+    segments, labels, meta = fm_files.load(path)
+    return cls(segments, labels=labels, **meta)
 
   def _set_segments(self, segments: Sequence[Segment]) -> None:
     self.segments = tuple(map(fm_segment.read_only, segments))
     self._on_device = None
 
-  def _should_merge(self, older: Segment, newer: Segment) -> bool:
-    old, new = len(older.text), len(newer.text)
-    return old < _GROWTH * max(new, 1) and old + new <= self._segment_tokens
+  def _segment_options(self) -> dict[str, int]:
+    return {
+      'segment_tokens': self._segment_tokens,
+      'sample_rate': self._sample_rate,
+    }
 
   def _known_labels(self) -> dict[str, int]:
     """Number by label, of the documents that are there."""
@@ -558,98 +475,6 @@ class FMIndex:
         'does not have; see labels.'
       )
     return number
-
-
-def _nothing() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  none = np.zeros(0, np.int64)
-  return none, none, none
-
-
-def _located(
-  segment: Segment,
-  token: np.ndarray,
-  start_X1: np.ndarray,
-  length_X: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  low_X, high_X = fm_rows.intervals(segment, token, start_X1)
-  ngram_Y, document_Y, offset_Y = fm_rows.locate(
-    segment, low_X, high_X, length_X
-  )
-  # The empty n-gram has a row at the end of each document, too.
-  inside = offset_Y < np.diff(segment.start_D1)[document_Y]
-  document_Y = document_Y[inside]
-  return ngram_Y[inside], segment.number_D[document_Y], offset_Y[inside]
-
-
-def _added_up(
-  parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Continuations in several segments as those in all."""
-  if len(parts) == 1:
-    return parts[0]
-  ngram_Y, token_Y, count_Y = map(
-    np.concatenate, zip(_nothing(), *parts, strict=True)
-  )
-  order = np.lexsort((token_Y, ngram_Y))
-  ngram_Y, token_Y = ngram_Y[order], token_Y[order]
-  new_Y = np.ones(len(order), bool)
-  new_Y[1:] = (np.diff(ngram_Y) != 0) | (np.diff(token_Y) != 0)
-  first = np.flatnonzero(new_Y)
-  counts = np.add.reduceat(count_Y[order], first) if len(first) else count_Y
-  return ngram_Y[first], token_Y[first], counts
-
-
-def _bounds(start_D1: np.ndarray, most_tokens: int) -> list[tuple[int, int]]:
-  """Ranges of documents of at most so many tokens, or of one document."""
-  bounds, first, documents = [], 0, len(start_D1) - 1
-  while first < documents:
-    limit = start_D1[first] + most_tokens
-    last = int(np.searchsorted(start_D1, limit, side='right')) - 1
-    last = max(last, first + 1)
-    bounds.append((first, last))
-    first = last
-  return bounds
-
-
-def _segment(
-  text: np.ndarray,
-  start_D1: np.ndarray,
-  document: np.ndarray,
-  sample_rate: int,
-  progress: bool = False,
-  first_number: int = 0,
-) -> Segment:
-  """The segment of a range of documents."""
-  start = start_D1[document[0] : document[-1] + 2]
-  if progress:
-    print(
-      f'sorting {start[-1] - start[0]:,} tokens of documents '
-      f'{document[0]:,} to {document[-1]:,} ...',
-      file=sys.stderr,
-      flush=True,
-    )
-  return fm_segment.build(
-    text[start[0] : start[-1]],
-    start - start[0],
-    document.astype(np.int64) + first_number,
-    sample_rate=sample_rate,
-  )
-
-
-def _merged(segments: Sequence[Segment], sample_rate: int) -> Segment:
-  """One segment of the documents that are left in several."""
-  texts, lengths, numbers = [], [], []
-  for segment in segments:
-    length_D = np.diff(segment.start_D1)
-    texts.append(segment.text[np.repeat(~segment.removed_D, length_D)])
-    lengths.append(length_D[~segment.removed_D])
-    numbers.append(segment.number_D[~segment.removed_D])
-  number_D = np.concatenate(numbers)
-  start_D1 = np.zeros(len(number_D) + 1, np.int64)
-  np.cumsum(np.concatenate(lengths), out=start_D1[1:])
-  return fm_segment.build(
-    np.concatenate(texts), start_D1, number_D, sample_rate=sample_rate
-  )
 
 
 def _checked_labels(
@@ -673,24 +498,3 @@ def _checked_labels(
       )
     seen.add(label)
   return labels
-
-
-def _print_estimate(
-  start_D1: np.ndarray, bounds: list[tuple[int, int]]
-) -> None:
-  tokens, documents = int(start_D1[-1]), len(start_D1) - 1
-  peak = max(
-    (
-      fm_segment.bytes_to_build(
-        int(start_D1[last] - start_D1[first]), last - first
-      )
-      for first, last in bounds
-    ),
-    default=0,
-  )
-  print(
-    f'{documents:,} documents, {tokens:,} tokens, {len(bounds)} segments; '
-    f'needs about {(peak + 6 * tokens) / 1e6:,.0f} MB of memory',
-    file=sys.stderr,
-    flush=True,
-  )

@@ -13,17 +13,13 @@ symbol of a row is what follows there, the border at the end of a document.
 
 from __future__ import annotations
 
-import os
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import pydivsufsort
 
-from genret.constraints import wavelet
-
-MARK_BITS = 224  # rows in 8 words: one counts the marks before, seven hold them
-_DENSE = 1 << 22  # below, a table by token is small enough
+from genret.constraints import fm_kernels, wavelet
+from genret.constraints.fm_kernels import DENSE, MARK_BITS
 
 
 class Segment(NamedTuple):
@@ -137,9 +133,9 @@ def read_only(segment: Segment) -> Segment:
   return Segment(*arrays)
 
 
-def bytes_to_build(tokens: int, documents: int, distinct: int) -> int:
+def bytes_to_build(tokens: int, documents: int, vocab_size: int) -> int:
   """An estimate of the memory that building a segment takes, in bytes."""
-  width = _symbol_bytes(distinct + 1)
+  width = _symbol_bytes(vocab_size + 1)
   rows = tokens + documents
   # The reversed symbols, their bytes, and a suffix of each of the bytes.
   return rows * width * (2 + _offset_bytes(rows * width)) + 16 * documents
@@ -155,7 +151,7 @@ def _offset_bytes(count: int) -> int:
 
 def _alphabet(text: np.ndarray) -> np.ndarray:
   """The distinct tokens, ascending, int32."""
-  if text.max(initial=0) >= _DENSE:
+  if text.max(initial=0) >= DENSE:
     return np.unique(text).astype(np.int32)
   occurs = np.zeros(text.max(initial=0) + 1, bool)
   occurs[text] = True
@@ -169,27 +165,8 @@ def _reversed_symbols(
   documents = len(start_D1) - 1
   width = _symbol_bytes(len(alphabet_T) + 1)
   reversed_R = np.zeros(len(text) + documents, f'u{width}')
-  _fill_reversed(text, start_D1, alphabet_T, reversed_R)
+  fm_kernels.fill_reversed(text, start_D1, alphabet_T, reversed_R)
   return reversed_R
-
-
-@numba.njit(cache=True)
-def _fill_reversed(text, start_D1, alphabet_T, reversed_R):  # type: ignore[no-untyped-def]
-  dense = len(alphabet_T) > 0 and alphabet_T[-1] < _DENSE
-  symbol_of = np.zeros(alphabet_T[-1] + 1 if dense else 1, np.int64)
-  if dense:
-    for rank in range(len(alphabet_T)):
-      symbol_of[alphabet_T[rank]] = rank + 1
-  at = len(reversed_R)
-  for document in range(len(start_D1) - 1):
-    at -= 1
-    reversed_R[at] = 0
-    for i in range(start_D1[document], start_D1[document + 1]):
-      at -= 1
-      if dense:
-        reversed_R[at] = symbol_of[text[i]]
-      else:
-        reversed_R[at] = np.searchsorted(alphabet_T, np.int32(text[i])) + 1
 
 
 def _suffix_array(symbol_R: np.ndarray) -> np.ndarray:
@@ -207,17 +184,8 @@ def _suffix_array(symbol_R: np.ndarray) -> np.ndarray:
   if width == 1:
     return by_byte
   position_R = np.empty(len(symbol_R), np.int32)
-  _keep_whole(by_byte, width, position_R)
+  fm_kernels.keep_whole_symbols(by_byte, width, position_R)
   return position_R
-
-
-@numba.njit(cache=True)
-def _keep_whole(by_byte, width, position_R):  # type: ignore[no-untyped-def]
-  kept = 0
-  for i in range(len(by_byte)):
-    if by_byte[i] % width == 0:
-      position_R[kept] = by_byte[i] // width
-      kept += 1
 
 
 def _first_rows(following_R: np.ndarray, num_symbols: int) -> np.ndarray:
@@ -234,37 +202,10 @@ def _first_rows(following_R: np.ndarray, num_symbols: int) -> np.ndarray:
 def pack_marks(marked_R: np.ndarray) -> np.ndarray:
   """Bits with their counts: [M, 8], a counter and 224 bits in each row."""
   count = len(marked_R) // MARK_BITS + 1
-  bits = np.zeros(count * MARK_BITS, bool)
-  bits[: len(marked_R)] = marked_R
-  bits = bits.reshape(count, MARK_BITS)
+  bits = np.zeros((count, MARK_BITS), bool)
+  bits.reshape(-1)[: len(marked_R)] = marked_R
   mark_Mx8 = np.zeros((count, 8), np.uint32)
   mark_Mx8[1:, 0] = np.cumsum(bits.sum(axis=1))[:-1]
   packed = np.packbits(bits, axis=1, bitorder='little')
   mark_Mx8[:, 1:] = packed.view(np.uint32)
   return mark_Mx8
-
-
-def check(segment: Segment, path: str | os.PathLike[str]) -> None:
-  """Refuses arrays that were read from a folder but are of no one segment."""
-  levels, blocks, words = segment.block_LxBx32.shape
-  symbols, documents = len(segment.alphabet_T) + 1, len(segment.number_D)
-  rows = len(segment.text) + documents
-  sound = (
-    (levels, blocks, words)
-    == (wavelet.num_levels(symbols), rows // wavelet.BLOCK + 1, wavelet.WORDS)
-    and len(segment.shift_A) == symbols
-    and len(segment.first_row_A1) == symbols + 1
-    and segment.first_row_A1[-1] == rows
-    and len(segment.start_D1) == documents + 1
-    and segment.start_D1[-1] == len(segment.text)
-    and len(segment.border_row_D) == documents
-    and len(segment.last_D) == documents
-    and len(segment.removed_D) == documents
-    and segment.mark_Mx8.shape == (rows // MARK_BITS + 1, 8)
-    and segment.removed_Mx8.shape in ((0, 8), segment.mark_Mx8.shape)
-  )
-  if not sound:
-    raise ValueError(
-      f'Expected the arrays of an FM-index in {path} but they contradict each '
-      'other; build the index again.'
-    )
