@@ -134,6 +134,23 @@ def test_each_query_has_its_constraint(way, marks, first, second, seed):
   check(out, table, [plain_a, plain_b, plain_third], 4)
 
 
+def test_constraints_that_end_with_different_tokens():
+  """The third names none, so the search's eos ends it."""
+  first, second = [[2], [2, 3], [4, 5]], [[2], [3, 2], [1, 4]]
+  table = random_table(5)
+  other = padded(Trie.from_sequences(second, V, eos_id=8))
+  constraint = side_by_side(
+    [other, trie_of(first)[0], unconstrained(V)], [1, 0, 2]
+  )
+  out = run(table, constraint, num_beams=4, options=WAYS['list'])
+  ended = {(*sequence, 8) for sequence in second}
+  plain_other = Plain(
+    lambda p: {s[len(p)] for s in ended if s[: len(p)] == p and s != p},
+    eos=lambda _: 8,
+  )
+  check(out, table, [trie_of(first)[1], plain_other, EVERYTHING], 4)
+
+
 def test_all_at_once():
   """Titles that end at a mark after a prefix, n-grams of a fixed length, and
   identifiers, as a search of an index would have them."""

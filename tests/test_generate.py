@@ -11,7 +11,11 @@ import pytest
 
 from genret.constraints.trie import Trie
 from genret.decoding import generate as generate_lib
-from genret.decoding.generate import generate, generate_batches
+from genret.decoding.generate import (
+  generate,
+  generate_batches,
+  generate_samples,
+)
 from genret.models.t5 import T5Config, Transformer
 
 V, T, K, L = 20, 5, 3, 4
@@ -137,3 +141,73 @@ def test_normalisation_is_passed_on(params):
     for name in ('legal', 'vocabulary')
   )
   assert (legal.scores > whole.scores + 0.1).all()
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'length_penalty': 'length', 'alpha': 2.0},
+    {'num_groups': 3, 'diversity_penalty': 2.0},
+  ],
+)
+def test_options_are_passed_on(params, options):
+  changed, plain = (
+    next(
+      generate_batches(
+        MODULE, params, draw(3), TRIE, batch_size=3, **more, **OPTIONS
+      )
+    )
+    for more in (options, {})
+  )
+  assert (changed.scores != plain.scores).any()
+  assert changed.legal.all()
+
+
+def test_candidates_are_cut_to_the_batch(params):
+  (batch,) = generate_batches(
+    MODULE, params, draw(2), TRIE, batch_size=3, keep_candidates=4, **OPTIONS
+  )
+  assert batch.candidates.tokens.shape == (2, L, 4, L)
+  assert batch.candidates.legal[:, 0].all()
+
+
+def test_samples_are_identifiers_with_the_scores_of_beams(params):
+  queries = draw(3)
+  beams = generate(MODULE, params, queries, TRIE, num_beams=6, max_length=L)
+  score_of = [
+    {tuple(t): s for t, s in zip(tokens.tolist(), scores, strict=True)}
+    for tokens, scores in zip(
+      np.asarray(beams.tokens), beams.scores, strict=True
+    )
+  ]
+  out = generate_samples(
+    MODULE,
+    params,
+    queries,
+    TRIE,
+    jax.random.key(0),
+    num_samples=20,
+    max_length=L,
+    temperature=2.0,
+  )
+  drawn = set()
+  for query in range(3):
+    for tokens, score in zip(
+      np.asarray(out.tokens[query]).tolist(), out.scores[query], strict=True
+    ):
+      np.testing.assert_allclose(
+        score, score_of[query][tuple(tokens)], rtol=1e-4
+      )
+      drawn.add(tuple(tokens))
+  assert len(drawn) == 6
+  best = generate_samples(
+    MODULE,
+    params,
+    queries,
+    TRIE,
+    jax.random.key(0),
+    num_samples=20,
+    max_length=L,
+    top_k=1,
+  )
+  assert (best.tokens == best.tokens[:, :1]).all()

@@ -65,7 +65,7 @@ def t5x_like(cache_offset: int):
   return cache, step
 
 
-def expected():
+def expected(**options):
   def step(token_N, cache):
     row_N, number = cache
     row_N = next_row(row_N, token_N, number)
@@ -81,10 +81,11 @@ def expected():
     num_beams=K,
     max_length=L,
     constraint=Trie.from_sequences(SEQUENCES, V),
+    **options,
   )
 
 
-def decode(inputs, cache_offset=0, num_decodes=K):
+def decode(inputs, cache_offset=0, num_decodes=K, **options):
   cache, step = t5x_like(cache_offset)
   return constrained_beam_decode(
     inputs=inputs,
@@ -95,6 +96,7 @@ def decode(inputs, cache_offset=0, num_decodes=K):
     decode_rng=None,
     cache_offset=cache_offset,
     constraint=Trie.from_sequences(SEQUENCES, V),
+    **options,
   )
 
 
@@ -106,6 +108,22 @@ def test_is_the_beam_search_with_the_best_last(cache_offset):
   np.testing.assert_array_equal(tokens[:, ::-1], out.tokens)
   np.testing.assert_allclose(scores[:, ::-1], out.scores, rtol=1e-6)
   assert (scores[:, 1:] >= scores[:, :-1]).all()
+
+
+@pytest.mark.parametrize(
+  'options',
+  [
+    {'normalize': 'legal'},
+    {'length_penalty': 'gnmt', 'alpha': 3.0},
+    {'num_groups': 3, 'diversity_penalty': 3.0},
+  ],
+)
+def test_options_are_those_of_the_beam_search(options):
+  tokens, scores = decode(jnp.zeros((B, L), jnp.int32), **options)
+  out, plain = expected(**options), expected()
+  assert (out.scores != plain.scores).any()
+  np.testing.assert_array_equal(tokens[:, ::-1], out.tokens)
+  np.testing.assert_allclose(scores[:, ::-1], out.scores, atol=1e-6)
 
 
 def test_a_prompt_is_refused():

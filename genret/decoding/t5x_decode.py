@@ -58,6 +58,10 @@ def constrained_beam_decode(
   cache_offset: int = 0,
   constraint: SupportsConstraint | None = None,
   normalize: str = 'vocabulary',
+  length_penalty: str = 'none',
+  alpha: float = 1.0,
+  num_groups: int = 1,
+  diversity_penalty: float = 0.5,
 ) -> tuple[jax.Array, jax.Array]:
   """Decodes as `genret.beam_search` does, called as T5X calls a decode_fn.
 
@@ -72,7 +76,11 @@ def constrained_beam_decode(
     decode_rng: not used; nothing here is random.
     cache_offset: 1 if the layers are scanned, and so the first axis; else 0.
     constraint: see `beam_search`.
-    normalize: see `beam_search`.
+    normalize: see `beam_search`, as for the others.
+    length_penalty: 'gnmt' compares answers as T5X's own search does.
+    alpha: exponent of the length penalty.
+    num_groups: groups of diverse beam search.
+    diversity_penalty: what a token costs that earlier groups chose.
 
   Returns:
     Tokens [B, K, L] and scores [B, K], the best last. Where fewer than K
@@ -130,6 +138,10 @@ def constrained_beam_decode(
     constraint=constraint,
     eos_id=eos_id,
     normalize=normalize,
+    length_penalty=length_penalty,
+    alpha=alpha,
+    num_groups=num_groups,
+    diversity_penalty=diversity_penalty,
   )
   prompted_B = jnp.any(inputs != 0, axis=1)
   tokens = jnp.where(prompted_B[:, None, None], 0, out.tokens)
