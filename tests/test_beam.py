@@ -27,7 +27,7 @@ from table_model import (
   run,
 )
 
-from genret.constraints.protocol import unconstrained
+from genret.constraints.protocol import UNKNOWN, unconstrained
 from genret.constraints.trie import Trie
 from genret.decoding.beam import beam_search
 
@@ -54,6 +54,27 @@ def test_equals_plain_beam_search(way, num_beams, sequences, seed):
   trie, table = Trie.from_sequences(sequences, V), random_table(seed)
   out = run(table, padded(trie), num_beams=num_beams, options=WAYS[way])
   check(out, table, reference_beam.legal_in(sequences), num_beams)
+
+
+def unknown_total(trie, state_N):
+  return jnp.full(len(state_N), UNKNOWN)
+
+
+def heavy_probe(trie, state_N, token_NxT):
+  mass_NxT, state_NxT = Trie.constraint(trie).probe(trie, state_N, token_NxT)
+  return mass_NxT * (UNKNOWN // 2), state_NxT
+
+
+@FAST
+@hypothesis.given(sequences=sequences_of, seed=st.integers(0, 1000))
+def test_masses_that_tell_nothing(sequences, seed):
+  """Whose sum would even overflow."""
+  trie, table = padded(Trie.from_sequences(sequences, V)), random_table(seed)
+  vague = dataclasses.replace(
+    trie.constraint(), total=unknown_total, probe=heavy_probe
+  )
+  out = run(table, vague, num_beams=3, options=WAYS['probe'])
+  check(out, table, reference_beam.legal_in(sequences), 3)
 
 
 @pytest.mark.parametrize('way', ['list', 'probe'])
