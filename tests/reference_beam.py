@@ -39,6 +39,12 @@ def prefixed(plain: Plain, tokens: Sequence[int]) -> Plain:
   )
 
 
+def ending(plain: Plain, eos: int) -> Plain:
+  """What `end_at` promises."""
+  accepts = plain.accepts if eos < 0 else lambda prefix: False
+  return dataclasses.replace(plain, accepts=accepts, eos=lambda prefix: eos)
+
+
 def limited(plain: Plain, least: int, most: int | None) -> Plain:
   """What `limit_length` promises."""
 

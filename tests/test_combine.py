@@ -5,8 +5,6 @@
 Their contract is tested row by row in test_constraints.py.
 """
 
-import dataclasses
-
 import hypothesis
 import jax
 import jax.numpy as jnp
@@ -14,10 +12,11 @@ import numpy as np
 import pytest
 import reference_beam
 from hypothesis import strategies as st
-from reference_beam import EOS, Plain, limited, prefixed
+from reference_beam import EOS, Plain, ending, limited, prefixed
 from table_model import L, V, check, padded, random_table, run
 
 from genret.constraints.combine import end_at, limit_length, with_prefix
+from genret.constraints.fm_index import FMIndex
 from genret.constraints.protocol import Constraint, unconstrained
 from genret.constraints.side_by_side import side_by_side
 from genret.constraints.trie import Trie
@@ -104,9 +103,7 @@ def test_each_query_ends_with_its_token(way):
   out = run(
     table, end_at(unconstrained(V), ends), num_beams=12, options=WAYS[way]
   )
-  plains = [
-    dataclasses.replace(EVERYTHING, eos=lambda _, end=end: end) for end in ends
-  ]
+  plains = [ending(EVERYTHING, end) for end in ends]
   check(out, table, plains, 12)
   same = run(table, end_at(unconstrained(V), 4), num_beams=12)
   check(same, table, plains[1], 12)
@@ -125,9 +122,9 @@ def test_each_query_has_its_constraint(way, marks, first, second, seed):
   third, plain_third = unconstrained(V), EVERYTHING
   if marks:
     b = end_at(b, 3)
-    plain_b = dataclasses.replace(plain_b, eos=lambda _: 3)
+    plain_b = ending(plain_b, 3)
     third = end_at(third, -1)
-    plain_third = dataclasses.replace(EVERYTHING, eos=lambda _: -1)
+    plain_third = ending(EVERYTHING, -1)
   table = random_table(seed)
   constraint = side_by_side([third, a, b], np.array([1, 2, 0]))
   out = run(table, constraint, num_beams=4, options=WAYS[way])
@@ -151,6 +148,42 @@ def test_constraints_that_end_with_different_tokens():
   check(out, table, [trie_of(first)[1], plain_other, EVERYTHING], 4)
 
 
+@pytest.mark.parametrize('way', WAYS)
+def test_titles_and_ngrams_of_one_index(way):
+  """As SEAL decodes them: a title stands between 2 and 3, before the text."""
+  rng = np.random.default_rng(0)
+  documents = [
+    [2, *rng.integers(4, V, size=1 + i % 3), 3, *rng.integers(4, V, size=6)]
+    for i in range(12)
+  ]
+  index = FMIndex.build(documents, V)
+  ngrams = {
+    tuple(map(int, document[i:j]))
+    for document in documents
+    for i in range(len(document))
+    for j in range(i + 1, len(document) + 1)
+  }
+  plain = Plain(
+    lambda prefix: {t for t in range(V) if (*prefix, t) in ngrams},
+    lambda _: True,
+  )
+  constraint = limit_length(
+    with_prefix(
+      end_at(index.constraint(), [3, -1, 3]), [[2, -1], [-1, -1], [2, 4]]
+    ),
+    max_length=np.array([5, 3, 4]),
+  )
+  table = random_table(6)
+  out = run(table, constraint, num_beams=5, options=WAYS[way])
+  plains = [
+    limited(prefixed(ending(plain, 3), [2]), 0, 5),
+    limited(ending(plain, -1), 0, 3),
+    limited(prefixed(ending(plain, 3), [2, 4]), 0, 4),
+  ]
+  check(out, table, plains, 5)
+  assert np.asarray(out.legal[:2]).all()
+
+
 def test_all_at_once():
   """Titles that end at a mark after a prefix, n-grams of a fixed length, and
   identifiers, as a search of an index would have them."""
@@ -165,11 +198,9 @@ def test_all_at_once():
     eos_id=EOS,
   )
   out = run(table, constraint, num_beams=6, options=WAYS['probe'])
-  marked = dataclasses.replace(EVERYTHING, eos=lambda _: 8)
-  endless = dataclasses.replace(EVERYTHING, eos=lambda _: -1)
   plains = [
-    limited(prefixed(marked, [2, 3]), 4, None),
-    limited(endless, 0, 3),
+    limited(prefixed(ending(EVERYTHING, 8), [2, 3]), 4, None),
+    limited(ending(EVERYTHING, -1), 0, 3),
     limited(plain, 3, None),
   ]
   check(out, table, plains, 6)

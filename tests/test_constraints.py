@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference_beam
-from reference_beam import Plain, limited, prefixed
+from reference_beam import Plain, ending, limited, prefixed
 
 from genret.constraints.combine import end_at, limit_length, with_prefix
 from genret.constraints.protocol import UNKNOWN, Constraint, unconstrained
@@ -87,9 +87,8 @@ def limited_row() -> Row:
 
 
 def nested_row() -> Row:
-  """Finishes at 3, at length 2 or in a state of the automaton."""
+  """Ends at 3 or in a state of the automaton."""
   row = dense_row()
-  ended = dataclasses.replace(row.plain, eos=lambda _: 3)
   first = row.plain.legal(())
   return Row(
     limit_length(
@@ -98,7 +97,7 @@ def nested_row() -> Row:
       max_length=2,
       eos_id=EOS,
     ),
-    limited(prefixed(ended, [min(first)]), 2, 2),
+    limited(prefixed(ending(row.plain, 3), [min(first)]), 2, 2),
     limit_length(
       with_prefix(end_at(row.other, 4), [max(first)]),
       min_length=1,

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import reference_beam
 import scipy.stats
-from reference_beam import EOS, Plain, limited, normalized, prefixed
+from reference_beam import (
+  EOS,
+  Plain,
+  ending,
+  limited,
+  normalized,
+  prefixed,
+)
 from table_model import (
   B,
   L,
@@ -154,7 +161,7 @@ def test_answers_that_finish_are_accepted_or_lost(how):
     with_prefix(end_at(unconstrained(V), 4), [3]), max_length=2
   )
   finished = draw(table, constraint, 3, options=options)
-  marked = Plain(EVERYTHING.legal, EVERYTHING.accepts, eos=lambda _: 4)
+  marked = ending(EVERYTHING, 4)
   check(finished, table, limited(prefixed(marked, [3]), 0, 2), **how)
 
 

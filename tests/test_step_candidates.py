@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import reference_beam
 from hypothesis import strategies as st
-from reference_beam import Plain
+from reference_beam import Plain, ending
 from table_model import B, L, V, check, logits_of, padded, random_table, run
 
 from genret.constraints.combine import end_at
@@ -88,7 +88,7 @@ def test_keep_eos_among_them(end):
   options = (*WAYS['probe'], ('keep_candidates', 12))
   constraint = end_at(unconstrained(V), end)
   out = run(table, constraint, num_beams=6, options=options)
-  plain = Plain(lambda _: set(range(V)), lambda _: True, eos=lambda _: end)
+  plain = ending(Plain(lambda _: set(range(V)), lambda _: True), end)
   check_steps(out, table, plain, 6, 12)
 
 

@@ -5,7 +5,7 @@
 | function | an answer is one of the constraint's that |
 |---|---|
 | `with_prefix` | begins with given tokens |
-| `end_at` | ends with another token than the search's eos |
+| `end_at` | ends with a given token instead of the search's eos |
 | `limit_length` | has a length within bounds |
 | `side_by_side.side_by_side` | its query's own constraint allows |
 
@@ -91,7 +91,8 @@ def end_at(constraint: SupportsConstraint, eos_id: Any) -> Constraint:
   """Lets answers end with this token instead of the search's eos.
 
   It ends them wherever the constraint allows it: the mark behind a title, say,
-  in an index of documents.
+  in an index of documents. What has not come to it at the length limit is no
+  answer.
 
   Args:
     constraint: what must allow the tokens, this one among them.
@@ -297,12 +298,13 @@ def _total(rules: _Rules, state_N: _RuledState) -> jax.Array:
 
 def _accepts(rules: _Rules, state_N: _RuledState) -> jax.Array:
   accepted_N = rules.inner.accepts(rules.inner.arrays, state_N.inner)
+  if rules.eos_Q is not None:
+    accepted_N &= _look_up(rules.eos_Q, state_N) < 0
   return accepted_N & _is_whole(rules, state_N)
 
 
 def _finishes(rules: _Rules, state_N: _RuledState) -> jax.Array:
-  accepted_N = rules.inner.accepts(rules.inner.arrays, state_N.inner)
-  finished_N = accepted_N & _is_over(rules, state_N)
+  finished_N = _accepts(rules, state_N) & _is_over(rules, state_N)
   if rules.inner.finishes is not None:
     finished_N |= rules.inner.finishes(rules.inner.arrays, state_N.inner)
   return finished_N & _is_whole(rules, state_N)
