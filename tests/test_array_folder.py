@@ -175,3 +175,33 @@ def test_only_numbers_are_stored(tmp_path):
   ):
     save(tmp_path / 'x', {'../a': np.zeros(1)})
   assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize('at', [0, 5_000, -5_000, -1])
+def test_large_files_are_sampled(tmp_path, monkeypatch, at):
+  """A page of a large file that was sampled, and one that was not."""
+  monkeypatch.setattr(array_folder, '_LARGE', 10_000)
+  monkeypatch.setattr(array_folder, '_PAGES', 3)
+  save(tmp_path / 'a', {'numbers': np.zeros(100_000, np.uint8)})
+  load(tmp_path / 'a')
+  file = tmp_path / 'a' / 'numbers.npy'
+  content = bytearray(file.read_bytes())
+  content[at] ^= 1
+  file.write_bytes(content)
+  if abs(at) < array_folder._PAGE:
+    with pytest.raises(ValueError, match=r'numbers\.npy to match the checksum'):
+      load(tmp_path / 'a')
+  else:
+    load(tmp_path / 'a')
+  with pytest.raises(ValueError, match=r'numbers\.npy to match the checksum'):
+    load(tmp_path / 'a', every_byte=True)
+  file.write_bytes(content[:-1])
+  with pytest.raises(ValueError, match=r'damaged or truncated'):
+    load(tmp_path / 'a')
+
+
+@pytest.mark.parametrize('texts', [[], [''], ['a', '', 'día', '\udc80', 'b c']])
+def test_texts_as_arrays(texts):
+  text, offsets = array_folder.pack_text(texts)
+  assert (text.dtype, offsets.dtype) == (np.uint8, np.int64)
+  assert array_folder.unpack_text(text, offsets) == texts

@@ -2,16 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of the constraint protocol, for n-grams of an FM-index."""
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-import reference_beam
 from test_constraints import (
   EOS,
-  V,
   Plain,
   Row,
+  V,
   test_after_an_illegal_token_nothing_fails,
   test_arrays_are_arguments,
   test_beams_are_those_of_a_plain_search,
@@ -20,6 +16,15 @@ from test_constraints import (
 )
 
 from genret.constraints.fm_index import FMIndex
+
+# The contract's own tests, with the rows of this file.
+__all__ = [
+  'test_after_an_illegal_token_nothing_fails',
+  'test_arrays_are_arguments',
+  'test_beams_are_those_of_a_plain_search',
+  'test_children_are_those_probed_in_order',
+  'test_probe_and_limits',
+]
 
 DOCUMENTS = [[2, 3, 4, 2, 3], [], [6, 6, 6, 5], [2, 3, 5, 0, 2], [4, 2]]
 OTHERS = [[3, 2, 4, 3, 2], [], [5, 5, 5, 6], [3, 2, 6, 0, 3], [4, 3]]

@@ -9,6 +9,7 @@ import pytest
 import tiny_collection
 
 from genret import embeddings, tools, vocabulary
+from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
 from genret.docids import build
 from genret.docids.table import DocidTable
@@ -185,3 +186,31 @@ def test_the_help_lists_schemes_and_an_example(capsys):
   assert 'genret index docids --scheme atomic --corpus' in text
   for scheme in build.schemes():
     assert scheme in text
+
+
+def test_fm_holds_the_documents(corpus, tmp_path, capsys):
+  folder, collection = corpus
+  words = ('index', 'fm', '--corpus', str(folder), '--vocabulary-size', '120')
+  output = tmp_path / 'fm'
+  assert tools.main([*words, '--output', str(output), '--shards', '2']) == 0
+  index = FMIndex.load(output)
+  assert index.labels == [d.doc_id for d in collection.documents]
+  assert len(index.segments) == 2
+  pieces = vocabulary.load_vocabulary(
+    output / vocabulary.VOCABULARY_FILE, index.meta
+  )
+  assert index.meta['corpus_hash'] == collection.hash
+  for number, document in enumerate(collection.documents):
+    written = pieces.decode(index.document(number).tolist())
+    whole = f'{document.title} @@ {document.text}'
+    assert written == pieces.decode(pieces.encode(whole))
+  shown = capsys.readouterr().out
+  assert re.search(rf'documents  {len(index):,}\n', shown)
+  assert re.search(r'bytes to decode  [\d,]+ \(\d+\.\d\d a token\)', shown)
+  # With the vocabulary of the first, and another separator.
+  again = ('--vocabulary', str(output / vocabulary.VOCABULARY_FILE))
+  again += ('--separator', '', '--output', str(tmp_path / 'b'))
+  assert tools.main([*words, *again]) == 0
+  other = FMIndex.load(tmp_path / 'b')
+  assert other.meta['vocabulary_hash'] == index.meta['vocabulary_hash']
+  assert other.num_tokens < index.num_tokens

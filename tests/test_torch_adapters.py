@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from genret import Trie, beam_search
+from genret import FMIndex, Trie, beam_search
 from genret.constraints import torch_adapters
 
 torch = pytest.importorskip('torch', reason='torch is not installed')
@@ -319,3 +319,23 @@ def test_without_torch_there_is_one_sentence(monkeypatch):
   trie = Trie.from_sequences(SEQUENCES, V)
   with pytest.raises(ImportError, match=r'PyTorch for .* installed; install'):
     trie.as_logits_processor(3)
+
+
+@pytest.mark.parametrize('how', ADAPTERS)
+def test_ngrams_of_an_index(model, how):
+  documents = [[4, 3, 4, 2], [2, 2, 7], [9, 4, 3, 8]]
+  index = FMIndex.build(documents, V)
+  out = generate(model, num_beams=4, **ADAPTERS[how](index, 4))
+  for row in out.sequences[:, 1:].tolist():
+    ended = row.index(EOS) if EOS in row else len(row)
+    # eos comes only where a document ends.
+    assert index.count(row[:ended])
+    assert EOS not in row or not len(index.continuations(row[:ended])[0])
+
+
+def test_an_index_lists_tokens_after_any_row():
+  index = FMIndex.build([[4, 3, 4, 2]], V)
+  for prefix in ([[]], [[4, EOS]], [[4, EOS, 0]], [[-1]], [[V]], [[2]]):
+    row, token = index.allowed_tokens(np.array(prefix, np.int64).reshape(1, -1))
+    assert token.tolist() == ([2, 3, 4] if prefix == [[]] else [])
+    assert len(row) == len(token)

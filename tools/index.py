@@ -1,22 +1,31 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Name the documents of a corpus: identifiers, vocabulary, latent vectors.
+"""Prepare a corpus: name its documents, or index the n-grams that they hold.
+
+`docids` writes identifiers, their vocabulary and latent vectors; `fm` writes an
+FM-index of the tokens of each document, its title first.
 
 example:
   genret index docids --scheme atomic --corpus my_beir_folder --output docids
   genret index docids --scheme hierarchical-kmeans --option k=10 --option c=100 \\
     --corpus genret:squadshifts_wiki --queries-split train --output docids
+  genret index fm --corpus my_beir_folder --vocabulary spiece.model --output fm
 """
 
 import argparse
+import os
 import re
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import sentencepiece
 
+from genret import vocabulary
+from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
-from genret.corpus import load_collection
+from genret.corpus import Document, load_collection
 from genret.docids import build
 
 
@@ -27,13 +36,36 @@ def main(argv: Sequence[str]) -> int:
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  kinds = parser.add_subparsers(dest='kind', required=True, metavar='docids')
-  docids = kinds.add_parser(
-    'docids',
-    help='name every document of a corpus',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
+  kinds = parser.add_subparsers(dest='kind', required=True, metavar='docids|fm')
+  _add_docids(
+    kinds.add_parser(
+      'docids',
+      help='name every document of a corpus',
+      description=__doc__,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
   )
+  _add_fm(
+    kinds.add_parser(
+      'fm',
+      help='index the n-grams of a corpus',
+      description=__doc__,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+  )
+  arguments = parser.parse_args(list(argv))
+  start = time.perf_counter()
+  rows = _docids(arguments) if arguments.kind == 'docids' else _fm(arguments)
+  rows |= {
+    'seconds': f'{time.perf_counter() - start:.1f}',
+    'folder': arguments.output,
+  }
+  for name, value in rows.items():
+    print(f'{name:>21}  {value}')
+  return 0
+
+
+def _add_docids(docids: argparse.ArgumentParser) -> None:
   add = docids.add_argument
   add('--scheme', required=True, help=', '.join(build.schemes()))
   add('--corpus', required=True, help='a BEIR folder, plain or .gz')
@@ -52,8 +84,24 @@ def main(argv: Sequence[str]) -> int:
     help='an argument of the scheme, such as k=10',
   )
   add('--seed', type=int, default=0)
-  arguments = parser.parse_args(list(argv))
-  start = time.perf_counter()
+
+
+def _add_fm(fm: argparse.ArgumentParser) -> None:
+  add = fm.add_argument
+  add('--corpus', required=True, help='a BEIR folder, plain or .gz')
+  add('--output', required=True, help='the folder to write')
+  add('--vocabulary', help='a SentencePiece model; default: train one')
+  add('--vocabulary-size', type=int, default=8000, help='pieces to train')
+  add(
+    '--separator',
+    default='@@',
+    help='what stands between title and text (default %(default)s)',
+  )
+  add('--shards', type=int, default=1, help='segments to spread over devices')
+  add('--sample-rate', type=int, default=8, help='of positions that are kept')
+
+
+def _docids(arguments: argparse.Namespace) -> dict[str, str]:
   table = build.build(
     load_collection(arguments.corpus),
     arguments.output,
@@ -69,7 +117,7 @@ def main(argv: Sequence[str]) -> int:
   )
   lengths_D = table.lengths_D
   trie = Trie.from_table(table)
-  rows = {
+  return {
     'documents': f'{len(table):,}',
     'scheme': table.meta['scheme'],
     'text tokens': f'{table.meta["text_tokens"]:,}',
@@ -79,12 +127,60 @@ def main(argv: Sequence[str]) -> int:
     'collision rate': f'{table.collision_rate:.4f}',
     'trie': f'{trie.nbytes:,} bytes',
     'hash': table.hash[:16],
-    'seconds': f'{time.perf_counter() - start:.1f}',
-    'folder': arguments.output,
   }
-  for name, value in rows.items():
-    print(f'{name:>21}  {value}')
-  return 0
+
+
+def _fm(arguments: argparse.Namespace) -> dict[str, str]:
+  collection = load_collection(arguments.corpus)
+  with tempfile.TemporaryDirectory() as folder:
+    model = arguments.vocabulary
+    if model is None:
+      model = os.path.join(folder, vocabulary.VOCABULARY_FILE)
+      texts = [f'{d.title} {d.text}' for d in collection.documents]
+      vocabulary.train_vocabulary(texts, model, size=arguments.vocabulary_size)
+    pieces = vocabulary.load_vocabulary(model)
+    index = FMIndex.build(
+      _token_rows(collection.documents, pieces, arguments.separator),
+      pieces.get_piece_size(),
+      labels=[document.doc_id for document in collection.documents],
+      meta={
+        vocabulary.HASH_FIELD: vocabulary.vocabulary_hash(model),
+        'corpus_hash': collection.hash,
+        'separator': arguments.separator,
+      },
+      shards=arguments.shards,
+      sample_rate=arguments.sample_rate,
+      progress=True,
+    )
+    index.save(arguments.output)
+    vocabulary.copy_vocabulary(
+      model, os.path.join(arguments.output, vocabulary.VOCABULARY_FILE)
+    )
+  tokens = max(index.num_tokens, 1)
+  return {
+    'documents': f'{len(index):,}',
+    'tokens': f'{index.num_tokens:,}',
+    'vocabulary': f'{index.vocab_size:,}',
+    'segments': str(len(index.segments)),
+    'bytes to decode': f'{index.decoding_nbytes:,} '
+    f'({index.decoding_nbytes / tokens:.2f} a token)',
+    'bytes in all': f'{index.nbytes:,} ({index.nbytes / tokens:.2f} a token)',
+  }
+
+
+def _token_rows(
+  documents: Sequence[Document],
+  pieces: sentencepiece.SentencePieceProcessor,
+  separator: str,
+) -> Iterator[np.ndarray]:
+  """The tokens of each document: title, separator and text."""
+  for first in range(0, len(documents), 1000):
+    texts = [
+      f'{d.title} {separator} {d.text}' if d.title else d.text
+      for d in documents[first : first + 1000]
+    ]
+    for row in pieces.encode(texts):
+      yield np.array(row, np.int32)
 
 
 def _vectors(path: str) -> np.ndarray:

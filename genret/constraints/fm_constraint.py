@@ -93,7 +93,7 @@ def _probe(
   ngrams: _Ngrams, state_N: _State, token_NxT: jax.Array
 ) -> tuple[jax.Array, _State]:
   mass_NxT, low_NxTxS, high_NxTxS = fm_shards.over_shards(
-    ngrams.corpus, fm_shards.probe, 'ss-', '-ss', *state_N, token_NxT
+    ngrams.corpus, fm_shards.probe, (1, 1, -1), (-1, 2, 2), *state_N, token_NxT
   )
   if ngrams.eos_id is not None:
     ends_NxT = (token_NxT == ngrams.eos_id) & _may_end(ngrams, state_N)[:, None]
@@ -106,7 +106,7 @@ def _counts(
   ngrams: _Ngrams, state_N: _State
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   return fm_shards.over_shards(
-    ngrams.corpus, fm_shards.count, 'ss', '---', *state_N
+    ngrams.corpus, fm_shards.count, (1, 1), (-1, -1, -1), *state_N
   )
 
 
@@ -197,7 +197,7 @@ def _narrow_lists(
   """The distinct tokens that follow, ascending, -1 for one again and at last."""
   slot_C = jnp.arange(columns, dtype=jnp.int32)
   (found_NxC,) = fm_shards.over_shards(
-    ngrams.corpus, fm_shards.list_rows, 'ss-', '-', *state_N, slot_C
+    ngrams.corpus, fm_shards.list_rows, (1, 1, -1), (-1,), *state_N, slot_C
   )
   token_NxC = found_NxC - 1
   if ngrams.eos_id is not None:

@@ -12,7 +12,8 @@ built at once over the documents that are there.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -25,6 +26,7 @@ from genret.constraints import (
   fm_segment,
   fm_shards,
   protocol,
+  torch_adapters,
 )
 from genret.constraints.fm_segment import Segment
 from genret.constraints.fm_text import flat_ngrams, read_documents
@@ -45,6 +47,8 @@ class FMIndex:
     segments: the arrays, see `fm_segment.Segment`.
     vocab_size: number of tokens, V.
     labels: the label of each document by number, or None.
+    meta: what the caller wants to know of the index, such as the hash of the
+      vocabulary; anything JSON can hold.
   """
 
   def __init__(
@@ -53,6 +57,7 @@ class FMIndex:
     *,
     vocab_size: int,
     labels: Sequence[str] | None,
+    meta: Mapping[str, Any] | None = None,
     num_numbers: int,
     sample_rate: int,
     segment_tokens: int,
@@ -60,6 +65,7 @@ class FMIndex:
     self.segments = tuple(segments)
     self.vocab_size = vocab_size
     self.labels = None if labels is None else list(labels)
+    self.meta = dict(meta or {})
     self._num_numbers = num_numbers
     self._sample_rate = sample_rate
     self._segment_tokens = segment_tokens
@@ -73,6 +79,7 @@ class FMIndex:
     vocab_size: int,
     *,
     labels: Sequence[str] | None = None,
+    meta: Mapping[str, Any] | None = None,
     shards: int = 1,
     sample_rate: int = 8,
     segment_tokens: int = 1 << 29,
@@ -85,6 +92,7 @@ class FMIndex:
         read once; empty ones are allowed.
       vocab_size: V, at most 2^31.
       labels: a distinct name for each document.
+      meta: kept with the index; anything JSON can hold.
       shards: into how many segments of like size to split the corpus, to spread
         it over as many devices.
       sample_rate: each such position keeps its place; locating an occurrence
@@ -127,6 +135,7 @@ class FMIndex:
       segments,
       vocab_size=vocab_size,
       labels=labels,
+      meta=meta,
       num_numbers=count,
       sample_rate=sample_rate,
       segment_tokens=segment_tokens,
@@ -255,6 +264,22 @@ class FMIndex:
     rows, tokens, _ = self.continuations_batch(prefix_rows)
     return rows, tokens
 
+  def as_prefix_allowed_tokens_fn(
+    self, *, eos_id: int = 1, num_skipped: int = 1
+  ) -> Callable[[int, Any], list[int]]:
+    """For transformers: see `torch_adapters.prefix_allowed_tokens_fn`."""
+    return torch_adapters.prefix_allowed_tokens_fn(
+      self, eos_id=eos_id, num_skipped=num_skipped
+    )
+
+  def as_logits_processor(
+    self, num_beams: int = 1, *, eos_id: int = 1, num_skipped: int = 1
+  ) -> torch_adapters.LogitsProcessor:
+    """For transformers: see `torch_adapters.logits_processor`."""
+    return torch_adapters.logits_processor(
+      self, eos_id=eos_id, num_beams=num_beams, num_skipped=num_skipped
+    )
+
   # Growing.
 
   def add(
@@ -366,6 +391,7 @@ class FMIndex:
       segments,
       vocab_size=first.vocab_size,
       labels=labels,
+      meta=first.meta,
       num_numbers=offset,
       sample_rate=first._sample_rate,
       segment_tokens=first._segment_tokens,
@@ -429,6 +455,7 @@ class FMIndex:
   def save(self, path: str | os.PathLike[str]) -> None:
     """Writes the index to a folder; see `genret.array_folder.save`."""
     meta = {
+      'meta': self.meta,
       'vocab_size': self.vocab_size,
       'num_numbers': self._num_numbers,
       **self._segment_options(),

@@ -151,9 +151,10 @@ def _offset_bytes(count: int) -> int:
 
 def _alphabet(text: np.ndarray) -> np.ndarray:
   """The distinct tokens, ascending, int32."""
-  if text.max(initial=0) >= DENSE:
+  greatest = int(text.max(initial=0))
+  if greatest >= DENSE:
     return np.unique(text).astype(np.int32)
-  occurs = np.zeros(text.max(initial=0) + 1, bool)
+  occurs = np.zeros(greatest + 1, bool)
   occurs[text] = True
   return np.flatnonzero(occurs).astype(np.int32)
 

@@ -100,6 +100,8 @@ def put(
       f'Expected a mesh of one axis but got {mesh.axis_names}; shards are '
       'spread over one.'
     )
+  # An axis that XLA looks after, whatever the caller chose for the rest.
+  mesh = jax.sharding.Mesh(mesh.devices, mesh.axis_names)
   missing = -len(shards) % mesh.size
   shards += [_shard(_empty_segment(), vocab_size)] * missing
   stacked = jax.tree.map(lambda *leaves: _stack(leaves), *_same_levels(shards))
@@ -240,44 +242,32 @@ def _sum_over(count: jax.Array, axis: str | None) -> jax.Array:
 def over_shards(
   corpus: Corpus,
   function: Callable[..., Any],
-  in_specs: str,
-  out_specs: str,
+  in_axes: Sequence[int],
+  out_axes: Sequence[int],
   *arguments: jax.Array,
 ) -> Any:
-  """Calls function(shards, axis, *arguments) on the device or on each.
+  """Calls function(shards, axis, *arguments) on the device, or on each.
 
   Args:
     corpus: the shards.
     function: what to call; axis is the name of the mesh's, or None.
-    in_specs: for each argument, '-' if all devices get it whole, 's' if its
-      last axis is that of the shards.
-    out_specs: the same for the results.
+    in_axes: for each argument, which of its axes is that of the shards; -1 if
+      every device gets it whole.
+    out_axes: the same for the results; those with -1 are equal on all devices.
     *arguments: arrays.
   """
   if corpus.mesh is None:
     return function(_shards_of(corpus.shards), None, *arguments)
   axis = corpus.mesh.axis_names[0]
 
-  def spec(kind: str, ndim: int) -> P:
-    return P(*[None] * (ndim - 1), axis) if kind == 's' else P()
+  def spec(of: int) -> P:
+    return P() if of < 0 else P(*[None] * of, axis)
 
-  out_ndims = jax.eval_shape(
-    lambda *a: function(_shards_of(corpus.shards), None, *a), *arguments
-  )
-  outs = tuple(
-    spec(kind, out.ndim) for kind, out in zip(out_specs, out_ndims, strict=True)
-  )
   return jax.shard_map(
     lambda shards, *a: function(_shards_of(shards), axis, *a),
     mesh=corpus.mesh,
-    in_specs=(
-      P(axis),
-      *(
-        spec(kind, argument.ndim)
-        for kind, argument in zip(in_specs, arguments, strict=True)
-      ),
-    ),
-    out_specs=outs,
+    in_specs=(P(axis), *map(spec, in_axes)),
+    out_specs=tuple(map(spec, out_axes)),
   )(corpus.shards, *arguments)
 
 

@@ -131,7 +131,9 @@ def score_of_key(key: jax.Array) -> jax.Array:
 def top_k(key: jax.Array, k: int) -> tuple[jax.Array, jax.Array]:
   """The k greatest of each row, of equals the first.
 
-  The barrier keeps XLA from merging a slice of the result into it, which on CPU
-  turns the selection into a sort that is 30 times as slow.
+  The barriers keep XLA from merging a slice of the result into it, which on CPU
+  turns the selection into a sort that is 30 times as slow. There are two since
+  XLA's partitioner wants each result of a selection taken on its own.
   """
-  return lax.optimization_barrier(tuple(lax.top_k(key, k)))
+  best, index = lax.top_k(key, k)
+  return lax.optimization_barrier(best), lax.optimization_barrier(index)
