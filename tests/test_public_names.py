@@ -37,15 +37,18 @@ EXEMPT = {
   'fill_reversed',
   'fill_starts',
   'flat_ngrams',
+  'follow',
   'intervals',
   'keep_whole_symbols',
   'list_rows',
   'live',
   'mark_documents',
+  'mark_tokens',
   'merged',
   'over_shards',
   'pack_marks',
   'read_only',
+  'symbol_bytes',
   # Part of Trie.from_sequences: tests/test_trie.py.
   'check_tokens',
   # Schemes, by their names: tests/test_docids.py.

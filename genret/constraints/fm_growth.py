@@ -170,7 +170,7 @@ def _print_estimate(
   )
   _print(
     f'{documents:,} documents, {tokens:,} tokens, {len(ranges)} segments: needs '
-    f'about {(peak + 6 * tokens) / 1e6:,.0f} MB of memory'
+    f'about {(peak + 4 * tokens) / 1e6:,.0f} MB of memory'
   )
 
 

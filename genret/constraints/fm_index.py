@@ -98,7 +98,8 @@ class FMIndex:
       sample_rate: each such position keeps its place; locating an occurrence
         takes half as many steps, and 4 bytes over sample_rate a token.
       segment_tokens: a segment has no more tokens, unless one document has. A
-        build needs about 14 bytes of memory a token of the largest segment.
+        build needs about 10 bytes of memory a token of the largest segment
+        (20 above 2^31 bytes), beside the text.
       progress: say how much memory it will take, and show how far it is.
 
     Raises:

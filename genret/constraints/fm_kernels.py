@@ -194,13 +194,36 @@ def fill_reversed(text, start_D1, alphabet_T, reversed_R):
 
 
 @numba.njit(cache=True)
-def keep_whole_symbols(by_byte, width, position_R):
-  """From a suffix array of bytes, that of symbols of `width` bytes."""
+def mark_tokens(text, occurs_V):
+  """Marks the tokens that occur."""
+  for i in range(len(text)):
+    occurs_V[text[i]] = True
+
+
+@numba.njit(cache=True)
+def keep_whole_symbols(position, width):
+  """Turns a suffix array of bytes into that of symbols of `width` bytes.
+
+  In place: the suffixes of symbols come first, the rest means nothing.
+  """
   kept = 0
-  for i in range(len(by_byte)):
-    if by_byte[i] % width == 0:
-      position_R[kept] = by_byte[i] // width
+  for i in range(len(position)):
+    if position[i] % width == 0:
+      position[kept] = position[i] // width
       kept += 1
+
+
+@numba.njit(cache=True)
+def follow(symbol_R, position_R, sample_rate, following_R, sampled_R):
+  """The Burrows-Wheeler symbol of each row, and whether its position is kept.
+
+  Turns positions of the reversed layout, in place, into those from its front.
+  """
+  rows = len(symbol_R)
+  for i in range(rows):
+    following_R[i] = symbol_R[position_R[i] - 1]
+    position_R[i] = rows - 1 - position_R[i]
+    sampled_R[i] = position_R[i] % sample_rate == 0
 
 
 @numba.njit(cache=True)

@@ -13,6 +13,7 @@ symbol of a row is what follows there, the border at the end of a document.
 
 from __future__ import annotations
 
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -87,22 +88,28 @@ def build(
       f'in a segment but got {rows:,}; choose a smaller segment_tokens.'
     )
   alphabet_T = _alphabet(text)
-  reversed_R = _reversed_symbols(text, start_D1, alphabet_T)
-  position_R = _suffix_array(reversed_R)
-  following_R = reversed_R[position_R - 1]
-  del reversed_R
-  # From here on a position counts from the front of the layout.
-  np.subtract(rows - 1, position_R, out=position_R)
   num_symbols = len(alphabet_T) + 1
-  block_LxBx32, after_A = wavelet.build(following_R, num_symbols)
+  width = symbol_bytes(num_symbols)
+  symbol_R = np.zeros(rows, f'u{width}')
+  fm_kernels.fill_reversed(text, start_D1, alphabet_T, symbol_R)
+  position_R = _suffix_array(symbol_R)
+  following_R = np.empty_like(symbol_R)
+  sampled_R = np.empty(rows, bool)
+  fm_kernels.follow(symbol_R, position_R, sample_rate, following_R, sampled_R)
+  del symbol_R
+  # Now positions count from the front of the layout. They are let go before the
+  # matrix is built: memory is at its height while suffixes are sorted.
+  sample_X = position_R[sampled_R].astype(np.int32)
   border_D = start_D1[:-1] + np.arange(documents)
-  first_row_A1 = _first_rows(following_R, num_symbols)
   border_row_D = np.empty(documents, np.int32)
   border_row_D[np.searchsorted(border_D, position_R[:documents])] = np.arange(
     documents, dtype=np.int32
   )
-  last_position_D = position_R[following_R == 0]
-  sampled_R = position_R % sample_rate == 0
+  last_D = np.searchsorted(border_D, position_R[following_R == 0], 'right') - 1
+  del position_R
+  mark_Mx8 = pack_marks(sampled_R)
+  first_row_A1 = _first_rows(following_R, num_symbols)
+  block_LxBx32, after_A = wavelet.build(following_R, num_symbols)
   return read_only(
     Segment(
       block_LxBx32=block_LxBx32,
@@ -113,11 +120,9 @@ def build(
       start_D1=start_D1,
       number_D=number_D,
       border_row_D=border_row_D,
-      last_D=(
-        np.searchsorted(border_D, last_position_D, side='right') - 1
-      ).astype(np.int32),
-      mark_Mx8=pack_marks(sampled_R),
-      sample_X=position_R[sampled_R],
+      last_D=last_D.astype(np.int32),
+      mark_Mx8=mark_Mx8,
+      sample_X=sample_X,
       removed_Mx8=np.zeros((0, 8), np.uint32),
       removed_D=np.zeros(documents, bool),
     )
@@ -134,19 +139,16 @@ def read_only(segment: Segment) -> Segment:
 
 
 def bytes_to_build(tokens: int, documents: int, vocab_size: int) -> int:
-  """An estimate of the memory that building a segment takes, in bytes."""
-  width = _symbol_bytes(vocab_size + 1)
-  rows = tokens + documents
-  # The reversed symbols, their bytes, and a suffix of each of the bytes.
-  return rows * width * (2 + _offset_bytes(rows * width)) + 16 * documents
+  """An estimate of the memory that `build` takes beside its text, in bytes."""
+  width = symbol_bytes(vocab_size + 1)
+  count = (tokens + documents) * width
+  # The symbols, and a suffix of each of their bytes.
+  return count * (5 if count <= np.iinfo(np.int32).max else 9) + 24 * documents
 
 
-def _symbol_bytes(num_symbols: int) -> int:
+def symbol_bytes(num_symbols: int) -> int:
+  """Bytes of a symbol below num_symbols: 1, 2 or 4."""
   return 1 if num_symbols <= 1 << 8 else 2 if num_symbols <= 1 << 16 else 4
-
-
-def _offset_bytes(count: int) -> int:
-  return 4 if count <= np.iinfo(np.int32).max else 8
 
 
 def _alphabet(text: np.ndarray) -> np.ndarray:
@@ -155,38 +157,27 @@ def _alphabet(text: np.ndarray) -> np.ndarray:
   if greatest >= DENSE:
     return np.unique(text).astype(np.int32)
   occurs = np.zeros(greatest + 1, bool)
-  occurs[text] = True
+  fm_kernels.mark_tokens(text, occurs)
   return np.flatnonzero(occurs).astype(np.int32)
 
 
-def _reversed_symbols(
-  text: np.ndarray, start_D1: np.ndarray, alphabet_T: np.ndarray
-) -> np.ndarray:
-  """The layout of the documents as symbols, last one first."""
-  documents = len(start_D1) - 1
-  width = _symbol_bytes(len(alphabet_T) + 1)
-  reversed_R = np.zeros(len(text) + documents, f'u{width}')
-  fm_kernels.fill_reversed(text, start_D1, alphabet_T, reversed_R)
-  return reversed_R
-
-
 def _suffix_array(symbol_R: np.ndarray) -> np.ndarray:
-  """int32 positions of the suffixes in order.
+  """Positions of the suffixes in order, int32, or int64 above a gigabyte.
 
   divsufsort sorts bytes: symbols go in with their high byte first, and suffixes
   that begin inside a symbol are dropped again.
   """
-  width = symbol_R.itemsize
   if not len(symbol_R):
     return np.zeros(0, np.int32)
-  by_byte = pydivsufsort.divsufsort(
-    symbol_R.astype(f'>u{width}').view(np.uint8)
-  )
-  if width == 1:
-    return by_byte
-  position_R = np.empty(len(symbol_R), np.int32)
-  fm_kernels.keep_whole_symbols(by_byte, width, position_R)
-  return position_R
+  swapped = symbol_R.itemsize > 1 and sys.byteorder == 'little'
+  if swapped:
+    symbol_R.byteswap(inplace=True)
+  position = pydivsufsort.divsufsort(symbol_R.view(np.uint8))
+  if swapped:
+    symbol_R.byteswap(inplace=True)
+  if symbol_R.itemsize > 1:
+    fm_kernels.keep_whole_symbols(position, symbol_R.itemsize)
+  return position[: len(symbol_R)]
 
 
 def _first_rows(following_R: np.ndarray, num_symbols: int) -> np.ndarray:
