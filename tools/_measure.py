@@ -113,7 +113,14 @@ def report(
       'title': title,
       'machine': machine(),
       'settings': dict(settings),
-      'lines': [{**line._asdict(), 'ratio': line.ratio} for line in lines],
+      'lines': [
+        # JSON has no infinity.
+        {
+          **line._asdict(),
+          'ratio': line.ratio if math.isfinite(line.ratio) else None,
+        }
+        for line in lines
+      ],
     }
     write_json(path, found)
 
@@ -127,7 +134,7 @@ def table(lines: Sequence[Line]) -> str:
       f'{significant(line.peer_value)} {line.unit}',
       line.ours,
       f'{significant(line.ours_value)} {line.unit}',
-      f'{significant(line.ratio)}x',
+      f'{significant(line.ratio)}x' if math.isfinite(line.ratio) else '',
       line.answers,
     )
     for line in lines
