@@ -18,8 +18,8 @@ from genret.constraints import protocol
 from genret.tools import (
   _measure,
   _measure_fulltext,
+  _measure_plain,
   _measure_sizes,
-  _measure_sorted,
   _measure_trie,
 )
 
@@ -163,7 +163,7 @@ def test_a_peer_is_compared_and_its_mistakes_are_told():
 @pytest.mark.parametrize('vocab_size', [30, 70000])
 def test_sorted_positions_are_the_plain_answer(vocab_size):
   tokens = _measure.synthetic_tokens(600, 30)._replace(vocab_size=vocab_size)
-  plain = _measure_sorted.SortedPositions(tokens, 4)
+  plain = _measure_plain.SortedPositions(tokens, 4)
   counts = collections.Counter()
   for document in map(np.ndarray.tolist, tokens.documents()):
     for n in range(1, 5):
@@ -192,14 +192,14 @@ def test_plain_searches_of_identifiers_agree_with_enumeration():
     for row in map(tuple, row_DxL.tolist())
   }
   best = sorted(scores, key=lambda row: -scores[row])
-  root = _measure_trie.dictionary(row_DxL)
+  root = _measure_plain.dictionary(row_DxL)
   for allowed in (
-    functools.partial(_measure_trie.walk, root),
-    functools.partial(_measure_trie.look_up, row_DxL),
+    functools.partial(_measure_plain.walk, root),
+    functools.partial(_measure_plain.look_up, row_DxL),
   ):
-    found = _measure_trie.plain_search(logits_LxV, 500, allowed)
+    found = _measure_plain.plain_search(logits_LxV, 500, allowed)
     assert found == best
-    first = _measure_trie.plain_search(logits_LxV, 3, allowed)
+    first = _measure_plain.plain_search(logits_LxV, 3, allowed)
     assert len(first) == 3
     assert set(first) <= set(best)
 

@@ -8,9 +8,10 @@ have 8 tokens; ours writes eos behind them, a ninth step that the others lack.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,7 +20,7 @@ import numpy as np
 
 from genret import Trie, beam_search
 from genret.decoding.beam import BeamSearchOutput
-from genret.tools import _measure
+from genret.tools import _measure, _measure_plain
 from genret.tools._measure import Line
 
 LENGTH = 8
@@ -67,7 +68,7 @@ def _ids(vocab_size: int) -> tuple[int, int]:
 
 @functools.partial(
   jax.jit,
-  static_argnames=('vocab_size', 'batch_size', 'num_beams', 'alike'),
+  static_argnames=('vocab_size', 'batch_size', 'num_beams', 'alike', 'ends'),
 )
 def search(
   trie: Trie,
@@ -77,13 +78,18 @@ def search(
   batch_size: int,
   num_beams: int,
   alike: bool = False,
+  ends: bool = True,
 ) -> BeamSearchOutput:
   """Beams under random logits, the same for all beams where `alike`.
 
-  The last token ends identifiers. Where beams are alike its logit is so low
-  that it takes nothing from the others before they are complete.
+  The last token ends identifiers, or the length does where not `ends`. Where
+  beams are alike its logit is so low that it takes nothing from the others
+  before they are complete.
   """
   rows = batch_size * num_beams
+  constraint = trie.constraint()
+  if not ends:
+    constraint = dataclasses.replace(constraint, accepts=_any_state)
 
   def step(token_N: jax.Array, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     del token_N
@@ -99,10 +105,15 @@ def search(
     key,
     batch_size=batch_size,
     num_beams=num_beams,
-    max_length=LENGTH + 1,
-    constraint=trie,
+    max_length=LENGTH + ends,
+    constraint=constraint,
     eos_id=vocab_size,
   )
+
+
+def _any_state(trie: Trie, state_N: jax.Array) -> jax.Array:
+  del trie
+  return jnp.ones(len(state_N), bool)
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -128,7 +139,9 @@ def searches(
 ) -> Callable[..., BeamSearchOutput]:
   """`search` by the seed of its logits."""
 
-  def run(seed: int, *, alike: bool = False) -> BeamSearchOutput:
+  def run(
+    seed: int, *, alike: bool = False, ends: bool = True
+  ) -> BeamSearchOutput:
     return jax.block_until_ready(
       search(
         trie,
@@ -137,6 +150,7 @@ def searches(
         batch_size=batch_size,
         num_beams=num_beams,
         alike=alike,
+        ends=ends,
       )
     )
 
@@ -232,16 +246,28 @@ def _static_lines(
   runs = {
     'ours': lambda: search(0),
     'STATIC': lambda: static.run(0),
+    'ours, no eos': lambda: search(0, ends=False),
     'model': lambda: _draw(jax.random.key(0), shape).block_until_ready(),
   }
   ms = _measure.best_ms(runs, repeats)
-  ours_BxKxL = np.asarray(search(0, alike=True).tokens)[:, :, :LENGTH]
   theirs_BxKxL = np.asarray(static.run(0, alike=True))
-  differing = (ours_BxKxL != theirs_BxKxL).any(axis=-1)
-  answers = _measure.same(int(differing.sum()), differing.size, 'beams')
+
+  def answers(ends: bool) -> str:
+    tokens_BxKxL = np.asarray(search(0, alike=True, ends=ends).tokens)
+    differing = (tokens_BxKxL[:, :, :LENGTH] != theirs_BxKxL).any(axis=-1)
+    return _measure.same(int(differing.sum()), differing.size, 'beams')
+
   of = f'trie of {len(row_DxL):,} identifiers'
   return [
-    Line(work, 'STATIC', ms['STATIC'], 'Trie', ms['ours'], answers),
+    Line(work, 'STATIC', ms['STATIC'], 'Trie', ms['ours'], answers(True)),
+    Line(
+      work,
+      'STATIC',
+      ms['STATIC'],
+      'Trie, 8 steps, no eos',
+      ms['ours, no eos'],
+      answers(False),
+    ),
     Line(work, 'the random logits alone', ms['model'], 'Trie', ms['ours'], ''),
     Line(f'build a {of}', 'STATIC', static.seconds, 'Trie', seconds, '', 's'),
     Line(
@@ -295,19 +321,25 @@ def _plain_lines(
   batch_size, num_beams = out.scores.shape
   logits_LxV = _all_logits(vocab_size)
   _measure.say('building a dictionary of identifiers')
-  root, seconds = timed(lambda: dictionary(row_DxL))
+  root, seconds = timed(lambda: _measure_plain.dictionary(row_DxL))
   runs = {
     'ours': lambda: search(0, alike=True),
     'dictionary': lambda: [
-      plain_search(logits_LxV, num_beams, functools.partial(walk, root))
+      _measure_plain.plain_search(
+        logits_LxV, num_beams, functools.partial(_measure_plain.walk, root)
+      )
       for _ in range(batch_size)
     ],
     'binary search': lambda: [
-      plain_search(logits_LxV, num_beams, functools.partial(look_up, row_DxL))
+      _measure_plain.plain_search(
+        logits_LxV,
+        num_beams,
+        functools.partial(_measure_plain.look_up, row_DxL),
+      )
       for _ in range(batch_size)
     ],
   }
-  _measure.say('searching: ours, dictionary, binary search')
+  _measure.say('searching: ours, _measure_plain.dictionary, binary search')
   ms = _measure.best_ms(runs, max(repeats // 5, 1))
   names = {
     'dictionary': f'dictionary, logits given (built in {seconds:.1f} s)',
@@ -330,70 +362,3 @@ def _all_logits(vocab_size: int) -> np.ndarray:
     key, used = jax.random.split(key)
     rows.append(np.asarray(shared_logits(used, vocab_size)))
   return np.array(rows)
-
-
-Allowed = Callable[[Sequence[int]], np.ndarray]
-
-
-def plain_search(
-  logits_LxV: np.ndarray, num_beams: int, allowed: Allowed
-) -> list[tuple[int, ...]]:
-  """A beam search in Python; all beams of a step have the same logits.
-
-  Args:
-    logits_LxV: of each step.
-    num_beams: K.
-    allowed: the tokens that may follow a prefix, ascending.
-
-  Returns:
-    The K best rows of L tokens, or fewer where there are no more.
-  """
-  shifted_LxV = logits_LxV - logits_LxV.max(axis=1, keepdims=True)
-  log_prob_LxV = shifted_LxV - np.log(
-    np.exp(shifted_LxV).sum(axis=1, keepdims=True)
-  )
-  beams: list[tuple[int, ...]] = [()]
-  score_K = np.zeros(1, np.float32)
-  for log_prob_V in log_prob_LxV:
-    tokens = [allowed(beam) for beam in beams]
-    parent_C = np.repeat(np.arange(len(beams)), list(map(len, tokens)))
-    token_C = np.concatenate(tokens)
-    score_C = score_K[parent_C] + log_prob_V[token_C]
-    best_K = np.argsort(-score_C, kind='stable')[:num_beams]
-    score_K = score_C[best_K]
-    beams = [
-      (*beams[p], t)
-      for p, t in zip(
-        parent_C[best_K].tolist(), token_C[best_K].tolist(), strict=True
-      )
-    ]
-  return beams
-
-
-def dictionary(row_DxL: np.ndarray) -> dict[int, Any]:
-  """A trie as dictionaries of dictionaries."""
-  root: dict[int, Any] = {}
-  for row in row_DxL.tolist():
-    node = root
-    for token in row:
-      node = node.setdefault(token, {})
-  return root
-
-
-def walk(root: dict[int, Any], prefix: Sequence[int]) -> np.ndarray:
-  """What may follow in a dictionary."""
-  for token in prefix:
-    root = root[token]
-  return np.array(sorted(root), np.int64)
-
-
-def look_up(row_DxL: np.ndarray, prefix: Sequence[int]) -> np.ndarray:
-  """What may follow among sorted rows."""
-  low, high = 0, len(row_DxL)
-  for column, token in enumerate(prefix):
-    column_X = row_DxL[low:high, column]
-    low, high = (
-      low + int(np.searchsorted(column_X, token, 'left')),
-      low + int(np.searchsorted(column_X, token, 'right')),
-    )
-  return np.unique(row_DxL[low:high, len(prefix)])

@@ -35,7 +35,7 @@ from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate
 from genret.models import hugging_face
 from genret.models.t5 import T5Config, Transformer
-from genret.tools import _measure, _measure_trie
+from genret.tools import _measure, _measure_plain
 from genret.tools._measure import Line
 
 EOS, START = 1, 0
@@ -262,7 +262,7 @@ def _transformers_searches(model: Model, work: Work) -> dict[str, Search]:
   if model.theirs is None:
     return {}
   torch = _measure.peer('torch', 'transformers')
-  root = _measure_trie.dictionary(
+  root = _measure_plain.dictionary(
     np.pad(work.identifier_DxL, ((0, 0), (0, 1)), constant_values=EOS)
   )
   trie = Trie.from_sequences(

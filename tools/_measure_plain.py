@@ -1,10 +1,12 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The plain answer to what may follow an n-gram: all n-grams, sorted."""
+"""Plain answers: sorted n-grams, dictionaries, a beam search in Python."""
 
 from __future__ import annotations
 
 import collections
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -72,3 +74,70 @@ class SortedPositions:
     found = collections.Counter(following)
     found.pop(0, None)
     return {symbol - 1: count for symbol, count in found.items()}
+
+
+Allowed = Callable[[Sequence[int]], np.ndarray]
+
+
+def plain_search(
+  logits_LxV: np.ndarray, num_beams: int, allowed: Allowed
+) -> list[tuple[int, ...]]:
+  """A beam search in Python; all beams of a step have the same logits.
+
+  Args:
+    logits_LxV: of each step.
+    num_beams: K.
+    allowed: the tokens that may follow a prefix, ascending.
+
+  Returns:
+    The K best rows of L tokens, or fewer where there are no more.
+  """
+  shifted_LxV = logits_LxV - logits_LxV.max(axis=1, keepdims=True)
+  log_prob_LxV = shifted_LxV - np.log(
+    np.exp(shifted_LxV).sum(axis=1, keepdims=True)
+  )
+  beams: list[tuple[int, ...]] = [()]
+  score_K = np.zeros(1, np.float32)
+  for log_prob_V in log_prob_LxV:
+    tokens = [allowed(beam) for beam in beams]
+    parent_C = np.repeat(np.arange(len(beams)), list(map(len, tokens)))
+    token_C = np.concatenate(tokens)
+    score_C = score_K[parent_C] + log_prob_V[token_C]
+    best_K = np.argsort(-score_C, kind='stable')[:num_beams]
+    score_K = score_C[best_K]
+    beams = [
+      (*beams[p], t)
+      for p, t in zip(
+        parent_C[best_K].tolist(), token_C[best_K].tolist(), strict=True
+      )
+    ]
+  return beams
+
+
+def dictionary(row_DxL: np.ndarray) -> dict[int, Any]:
+  """A trie as dictionaries of dictionaries."""
+  root: dict[int, Any] = {}
+  for row in row_DxL.tolist():
+    node = root
+    for token in row:
+      node = node.setdefault(token, {})
+  return root
+
+
+def walk(root: dict[int, Any], prefix: Sequence[int]) -> np.ndarray:
+  """What may follow in a dictionary."""
+  for token in prefix:
+    root = root[token]
+  return np.array(sorted(root), np.int64)
+
+
+def look_up(row_DxL: np.ndarray, prefix: Sequence[int]) -> np.ndarray:
+  """What may follow among sorted rows."""
+  low, high = 0, len(row_DxL)
+  for column, token in enumerate(prefix):
+    column_X = row_DxL[low:high, column]
+    low, high = (
+      low + int(np.searchsorted(column_X, token, 'left')),
+      low + int(np.searchsorted(column_X, token, 'right')),
+    )
+  return np.unique(row_DxL[low:high, len(prefix)])
