@@ -35,11 +35,7 @@ def test_without_peers(tmp_path, capsys, monkeypatch):
   assert 'T5X is skipped: no t5x.models (' in said
   assert 'transformers is skipped: no transformers (' in said
   assert [line['peer'] for line in lines] == PRICES
-  assert [line['answers'] for line in lines] == [
-    '0 illegal',
-    'same',
-    '0 illegal',
-  ]
+  assert [line['answers'] for line in lines] == ['0 of 6 illegal'] * 3
 
 
 def test_transformers_finds_the_same(tmp_path, capsys, monkeypatch):
@@ -62,18 +58,21 @@ def test_t5x_finds_the_same(tmp_path, capsys):
 def test_other_answers_are_told(monkeypatch):
   args = bench_decode._parse(list(TINY))
   work = bench_decode._work(args)
-  index = bench_decode.FMIndex.build([[2, 3, 4, 5]], 300)
   row_QxKxL = np.tile(np.array([2, 3, 4, 5]), (2, 3, 1))
+  row_QxKxL[1, 2] = 0
   found = {name: lambda: row_QxKxL for name in ('ours', *PRICES)}
   found['T5X'] = lambda: row_QxKxL + 1
   ms = dict.fromkeys(found, 1.0)
-  lines = bench_decode._lines(work, index, found, ms)
+  other = bench_decode.FMIndex.build([[2, 3, 4, 5, 6, 7]], 300)
+  none = bench_decode.FMIndex.build([[5, 4, 3, 2]], 300)
+  indexes = dict(zip(PRICES[1:], (other, none), strict=True))
+  lines = bench_decode._lines(work, indexes, found, ms)
   assert [line.answers for line in lines] == [
-    '6 illegal',
-    'same',
-    '0 illegal',
+    '5 of 5 illegal',
+    '0 of 5 illegal',
+    '5 of 5 illegal',
     '6 of 6 beams differ',
     '',
     '',
   ]
-  assert bench_decode._lines(work, index, found, ms)[0].ratio == 1
+  assert {line.ratio for line in lines} == {1.0}
