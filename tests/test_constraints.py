@@ -18,7 +18,12 @@ import reference_beam
 from reference_beam import Plain, ending, limited, prefixed
 
 from genret.constraints.combine import end_at, limit_length, with_prefix
-from genret.constraints.protocol import UNKNOWN, Constraint, unconstrained
+from genret.constraints.protocol import (
+  UNKNOWN,
+  Constraint,
+  slot_numbers,
+  unconstrained,
+)
 from genret.constraints.trie import Trie
 from genret.decoding.beam import beam_search
 
@@ -120,12 +125,10 @@ def dense_probe(arrays, state_N, token_NxT):
 
 
 def dense_children(arrays, state_N, offset, width):
-  slot_W = offset + jnp.arange(width, dtype=jnp.int32)
-  token_NxW = jnp.broadcast_to(
-    jnp.minimum(slot_W, V - 1), (len(state_N), width)
-  )
+  slot_NxW = slot_numbers(len(state_N), offset, width)
+  token_NxW = jnp.minimum(slot_NxW, V - 1)
   mass_NxW, state_NxW = dense_probe(arrays, state_N, token_NxW)
-  return token_NxW, state_NxW, (mass_NxW > 0) & (slot_W < V)[None]
+  return token_NxW, state_NxW, (mass_NxW > 0) & (slot_NxW < V)
 
 
 def dense_slots(arrays, state_N):
@@ -308,7 +311,27 @@ def test_children_are_those_probed_in_order(row, width):
     token, legal = np.asarray(token), np.asarray(legal)
     for tokens, row_token, row_legal in zip(found, token, legal, strict=True):
       tokens += row_token[row_legal].tolist()
+  for tokens, count in zip(found, slots, strict=True):
+    if count <= constraint.unsorted_slots:
+      tokens.sort()
   assert found == [sorted(row.plain.legal(prefix)) for prefix in prefixes]
+
+
+def test_children_from_a_slot_of_each_row(row):
+  constraint, prefixes = row.constraint, legal_prefixes(row)
+  state = states_after(row, prefixes)
+  offset = jnp.arange(len(prefixes), dtype=jnp.int32)[:, None] % 3
+  listed = constraint.children(constraint.arrays, state, offset, 2)
+  whole = constraint.children(constraint.arrays, state, 0, 4)
+  row_Nx1 = jnp.arange(len(prefixes))[:, None]
+  column_NxW = offset + jnp.arange(2)[None]
+  wanted = jax.tree.map(lambda leaf: leaf[row_Nx1, column_NxW], whole)
+  np.testing.assert_array_equal(listed[2], wanted[2])
+  legal = np.asarray(listed[2])
+  for a, b in zip(
+    jax.tree.leaves(listed), jax.tree.leaves(wanted), strict=True
+  ):
+    np.testing.assert_array_equal(a[legal], b[legal])
 
 
 def test_after_an_illegal_token_nothing_fails(row):

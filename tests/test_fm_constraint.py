@@ -12,6 +12,7 @@ from test_constraints import (
   test_arrays_are_arguments,
   test_beams_are_those_of_a_plain_search,
   test_children_are_those_probed_in_order,
+  test_children_from_a_slot_of_each_row,
   test_probe_and_limits,
 )
 
@@ -23,6 +24,7 @@ __all__ = [
   'test_arrays_are_arguments',
   'test_beams_are_those_of_a_plain_search',
   'test_children_are_those_probed_in_order',
+  'test_children_from_a_slot_of_each_row',
   'test_probe_and_limits',
 ]
 

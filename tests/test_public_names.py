@@ -40,7 +40,6 @@ EXEMPT = {
   'follow',
   'intervals',
   'keep_whole_symbols',
-  'list_rows',
   'live',
   'mark_documents',
   'mark_tokens',

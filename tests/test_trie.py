@@ -4,6 +4,7 @@
 
 import hypothesis
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -129,7 +130,6 @@ def test_another_table_is_refused(tmp_path):
   ('name', 'index', 'value'),
   [
     ('token', 0, 5),
-    ('token', 0, -1),
     ('first_edge', 1, 9),
     ('first_edge', 0, 1),
     ('first_edge', -1, 3),
@@ -137,11 +137,39 @@ def test_another_table_is_refused(tmp_path):
 )
 def test_contradictions_are_refused(tmp_path, name, index, value):
   Trie.from_sequences([[2], [3]], 5).save(tmp_path / 't')
-  arrays, meta = array_folder.load(tmp_path / 't', kind='trie', version=1)
+  arrays, meta = array_folder.load(tmp_path / 't', kind='trie', version=2)
   arrays = {key: np.array(array) for key, array in arrays.items()}
   arrays[name][index] = value
   array_folder.save(
-    tmp_path / 't', kind='trie', version=1, arrays=arrays, meta=meta
+    tmp_path / 't', kind='trie', version=2, arrays=arrays, meta=meta
+  )
+  with pytest.raises(ValueError, match=r'/t but they contradict each other; b'):
+    Trie.load(tmp_path / 't')
+
+
+@pytest.mark.parametrize(
+  ('vocab_size', 'dtype'), [(1 << 16, np.uint16), ((1 << 16) + 1, np.int32)]
+)
+def test_tokens_are_as_wide_as_the_vocabulary(tmp_path, vocab_size, dtype):
+  sequences = [[vocab_size - 1, 0], [40_000], [vocab_size - 1]]
+  trie = Trie.from_sequences(sequences, vocab_size)
+  assert trie.token_E.dtype == dtype
+  _, token = trie.allowed_tokens(np.zeros((1, 0), np.int64))
+  assert token.tolist() == [40_000, vocab_size - 1]
+  constraint = trie.constraint()
+  tokens = jnp.array([[vocab_size - 1, 40_000, 0]])
+  mass, _ = constraint.probe(trie, constraint.start(trie, 1), tokens)
+  assert mass.tolist() == [[1, 1, 0]]
+  trie.save(tmp_path / 't')
+  array_folder.save(
+    tmp_path / 't',
+    kind='trie',
+    version=2,
+    arrays={
+      'token': np.asarray(trie.token_E).astype(np.int64),
+      'first_edge': np.asarray(trie.first_edge_S1),
+    },
+    meta=array_folder.load(tmp_path / 't', kind='trie', version=2)[1],
   )
   with pytest.raises(ValueError, match=r'/t but they contradict each other; b'):
     Trie.load(tmp_path / 't')

@@ -70,8 +70,11 @@ def test_on_the_accelerator_as_on_the_host(size, num_symbols):
       block_LxBx32, int(symbol[i, j]), int(position[i, 0])
     )
   inside = jnp.minimum(jnp.asarray(position), size - 1)
-  symbols = wavelet.symbols_at(jnp.asarray(block_LxBx32), inside)
+  symbols, after = wavelet.symbols_at(jnp.asarray(block_LxBx32), inside)
   np.testing.assert_array_equal(symbols, symbol_R[np.asarray(inside)])
+  for i, position in enumerate(np.asarray(inside)[:, 0].tolist()):
+    found = fm_kernels.symbol_at(block_LxBx32, position)
+    assert found == (int(symbols[i, 0]), int(after[i, 0]))
 
 
 def test_levels_and_bytes():

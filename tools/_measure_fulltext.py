@@ -127,7 +127,7 @@ def best(
     num_beams=num_beams,
     keep=num_beams,
     num_probes=num_probes,
-    list_limit=max(scorer.logits_NxV.shape[1] // 2, 2048),
+    list_limit=None,
   )
 
 

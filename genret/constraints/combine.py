@@ -181,6 +181,8 @@ def _ruled(
     _finishes if finishes else None,
     eos=_eos if changes_eos or inner.eos is not None else None,
     max_slots=max(inner.max_slots, 1),
+    unsorted_slots=inner.unsorted_slots,
+    list_limit=inner.list_limit,
     vocab_size=inner.vocab_size,
     eos_id=eos_id,
     batch_size=protocol.same_batch(batch_size, inner.batch_size),
@@ -270,10 +272,10 @@ def _children(
     forced_N, wanted_N = _forced(rules, state_N)
     forced_Nx1, wanted_Nx1 = forced_N[:, None], wanted_N[:, None]
     mass_Nx1, inner_Nx1 = inner.probe(inner.arrays, state_N.inner, wanted_Nx1)
-    is_first_1xW = offset + jnp.arange(width, dtype=jnp.int32)[None] == 0
+    is_first_NxW = protocol.slot_numbers(len(forced_N), offset, width) == 0
     token_NxW = jnp.where(forced_Nx1, wanted_Nx1, token_NxW)
     inner_NxW = protocol.choose(forced_N, inner_Nx1, inner_NxW)
-    legal_NxW = jnp.where(forced_Nx1, is_first_1xW & (mass_Nx1 > 0), legal_NxW)
+    legal_NxW = jnp.where(forced_Nx1, is_first_NxW & (mass_Nx1 > 0), legal_NxW)
   return token_NxW, _after(inner_NxW, state_N, width), legal_NxW
 
 

@@ -16,13 +16,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from genret.constraints import fm_shards, protocol
 from genret.constraints.fm_shards import Corpus
 
-# States of no more rows list the symbols of these rows; others, the alphabet.
-_NARROW = 256
+# States of at most one row for so many tokens of the corpus list what follows
+# the rows; others, the tokens.
+_TOKENS_PER_ROW = 4
+# A slot costs as much as three tokens that are probed, and probing needs no more
+# than 64 of them and a selection among the vocabulary.
+_LISTED = 64
 
 
 @functools.partial(
@@ -68,6 +71,8 @@ def constraint(
     accepts=_accepts,
     finishes=_finishes if stop_count else None,
     max_slots=len(token_U),
+    unsorted_slots=len(token_U),
+    list_limit=_LISTED,
     vocab_size=corpus.vocab_size,
     eos_id=eos_id if end_id is None else end_id,
   )
@@ -137,7 +142,7 @@ def _ends(ngrams: _Ngrams) -> int:
 
 
 def _most_narrow(ngrams: _Ngrams) -> int:
-  return min(_NARROW, len(ngrams.token_U) - _ends(ngrams))
+  return len(ngrams.token_U) // _TOKENS_PER_ROW
 
 
 def _slots(ngrams: _Ngrams, state_N: _State) -> jax.Array:
@@ -150,63 +155,26 @@ def _slots(ngrams: _Ngrams, state_N: _State) -> jax.Array:
 def _children(
   ngrams: _Ngrams, state_N: _State, offset: jax.Array | int, width: int
 ) -> tuple[jax.Array, _State, jax.Array]:
-  """Slots are the tokens of the corpus; those of few rows, of these rows."""
+  """Slots are the tokens of the corpus; of few rows, what follows the rows."""
+  token_U, most = ngrams.token_U, len(ngrams.token_U)
   rows_N = _counts(ngrams, state_N)[0]
-  token_NxW = jnp.where(
-    (rows_N <= _most_narrow(ngrams))[:, None],
-    _narrow_block(ngrams, state_N, rows_N, offset, width),
-    _alphabet_block(ngrams, offset, width)[None],
+  narrow_N = rows_N <= _most_narrow(ngrams)
+  slot_NxW = protocol.slot_numbers(len(rows_N), offset, width)
+  within_NxW = ~narrow_N[:, None] & (slot_NxW < most)
+  token_NxW, mass_NxW, low_NxWxS, high_NxWxS = fm_shards.over_shards(
+    ngrams.corpus,
+    fm_shards.children,
+    (1, 1, -1, -1),
+    (-1, -1, 2, 2),
+    *state_N,
+    jnp.where(narrow_N[:, None], slot_NxW, -1),
+    jnp.where(within_NxW, token_U[slot_NxW], -1),
   )
-  mass_NxW, state_NxW = _probe(ngrams, state_N, token_NxW)
-  return jnp.maximum(token_NxW, 0), state_NxW, mass_NxW > 0
-
-
-def _alphabet_block(
-  ngrams: _Ngrams, offset: jax.Array | int, width: int
-) -> jax.Array:
-  """The tokens of these slots of a state of many rows, -1 past the last."""
-  slot_W = offset + jnp.arange(width, dtype=jnp.int32)
-  return jnp.where(slot_W < len(ngrams.token_U), ngrams.token_U[slot_W], -1)
-
-
-def _narrow_block(
-  ngrams: _Ngrams,
-  state_N: _State,
-  rows_N: jax.Array,
-  offset: jax.Array | int,
-  width: int,
-) -> jax.Array:
-  """The tokens of these slots of states of few rows, -1 in those empty."""
-  ends, most = _ends(ngrams), _most_narrow(ngrams)
-  if isinstance(offset, int) and offset == 0 and width < most + ends:
-    # Where no list goes on after this block, the others need not be read.
-    fits = ((rows_N + ends <= width) | (rows_N > most)).all()
-    return lax.cond(
-      fits,
-      lambda: _narrow_lists(ngrams, state_N, rows_N, width),
-      lambda: _narrow_lists(ngrams, state_N, rows_N, most + ends)[:, :width],
-    )
-  slot_W = offset + jnp.arange(width, dtype=jnp.int32)
-  token_NxC = _narrow_lists(ngrams, state_N, rows_N, most + ends)
-  return jnp.where(slot_W[None] < most + ends, token_NxC[:, slot_W], -1)
-
-
-def _narrow_lists(
-  ngrams: _Ngrams, state_N: _State, rows_N: jax.Array, columns: int
-) -> jax.Array:
-  """The distinct tokens that follow, ascending, -1 for one again and at last."""
-  slot_C = jnp.arange(columns, dtype=jnp.int32)
-  (found_NxC,) = fm_shards.over_shards(
-    ngrams.corpus, fm_shards.list_rows, (1, 1, -1), (-1,), *state_N, slot_C
-  )
-  token_NxC = found_NxC - 1
-  if ngrams.eos_id is not None:
-    ends_NxC = (slot_C[None] == rows_N[:, None]) & _may_end(ngrams, state_N)[
-      :, None
-    ]
-    token_NxC = jnp.where(ends_NxC, ngrams.eos_id, token_NxC)
-  # As unsigned numbers, -1 is the greatest.
-  token_NxC = lax.sort(token_NxC.astype(jnp.uint32), dimension=1)
-  token_NxC = token_NxC.astype(jnp.int32)
-  again_NxC = token_NxC[:, 1:] == token_NxC[:, :-1]
-  return token_NxC.at[:, 1:].set(jnp.where(again_NxC, -1, token_NxC[:, 1:]))
+  legal_NxW = mass_NxW > 0
+  if ngrams.eos_id is not None:  # In its place, or behind the rows.
+    last_NxW = narrow_N[:, None] & (slot_NxW == rows_N[:, None])
+    ends_NxW = last_NxW | (within_NxW & (token_NxW == ngrams.eos_id))
+    token_NxW = jnp.where(ends_NxW, ngrams.eos_id, token_NxW)
+    may_end_Nx1 = _may_end(ngrams, state_N)[:, None]
+    legal_NxW = jnp.where(ends_NxW, may_end_Nx1, legal_NxW)
+  return jnp.maximum(token_NxW, 0), (low_NxWxS, high_NxWxS), legal_NxW

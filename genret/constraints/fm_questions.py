@@ -74,7 +74,8 @@ def _located(
   low_X, high_X = _intervals(segment, token, start_X1)
   ngram_Y, document_Y, offset_Y = _places(segment, low_X, high_X, length_X)
   # The empty n-gram has a row at the end of each document, too.
-  inside = offset_Y < np.diff(segment.start_D1)[document_Y]
+  start_D1 = segment.start_D1
+  inside = offset_Y < start_D1[document_Y + 1] - start_D1[document_Y]
   document_Y = document_Y[inside]
   return ngram_Y[inside], segment.number_D[document_Y], offset_Y[inside]
 

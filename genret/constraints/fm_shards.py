@@ -320,16 +320,28 @@ def count(
   )
 
 
-def list_rows(
+def children(
   shards: Sequence[Shard],
   axis: str | None,
   low_NxS: jax.Array,
   high_NxS: jax.Array,
-  slot_W: jax.Array,
-) -> tuple[jax.Array]:
-  """The token that follows the row of each slot, plus 1; 0 where none does.
+  slot_NxW: jax.Array,
+  token_NxW: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+  """What follows the rows of states, which fill their slots in order.
 
-  The rows of a state, one segment after the other, fill its slots.
+  Args:
+    shards: the shards.
+    axis: the name of the mesh's, or None.
+    low_NxS: the first rows of the states.
+    high_NxS: the rows after their last.
+    slot_NxW: which slots to list.
+    token_NxW: where not -1, the token to take in place of that of the slot.
+
+  Returns:
+    token_NxW: -1 in slots that hold none.
+    mass_NxW: how often it follows; 0 where it has been in an earlier slot.
+    low_NxWxS, high_NxWxS: the rows after it.
   """
   size_NxS = high_NxS - low_NxS
   first_NxS = jnp.cumsum(size_NxS, axis=-1) - size_NxS
@@ -337,15 +349,36 @@ def list_rows(
     sizes_DxN = lax.all_gather(size_NxS.sum(axis=-1), axis)
     before = jnp.arange(len(sizes_DxN))[:, None] < lax.axis_index(axis)
     first_NxS += jnp.where(before, sizes_DxN, 0).sum(axis=0)[:, None]
-  token_NxW = jnp.zeros((len(low_NxS), len(slot_W)), jnp.int32)
+  given_NxW = token_NxW >= 0
+  ranks, owns, rows = [], [], []
+  found_NxW = jnp.zeros_like(slot_NxW)  # Plus 1, so that they can be added up.
   for s, shard in enumerate(shards):
-    rank_NxW = slot_W[None] - first_NxS[:, s, None]
-    here_NxW = (rank_NxW >= 0) & (rank_NxW < size_NxS[:, s, None])
-    row_NxW = jnp.where(here_NxW, low_NxS[:, s, None] + rank_NxW, 0)
-    symbol_NxW = wavelet.symbols_at(shard.block_LxBx32, row_NxW)
-    here_NxW &= symbol_NxW > 0
-    found_NxW = shard.alphabet_T[jnp.maximum(symbol_NxW - 1, 0)] + 1
-    token_NxW += jnp.where(here_NxW, found_NxW, 0)
+    rank_NxW = slot_NxW - first_NxS[:, s, None]
+    own_NxW = ~given_NxW & (rank_NxW >= 0) & (rank_NxW < size_NxS[:, s, None])
+    row_NxW = jnp.where(own_NxW, low_NxS[:, s, None] + rank_NxW, 0)
+    symbol_NxW, after_NxW = wavelet.symbols_at(shard.block_LxBx32, row_NxW)
+    own_NxW &= symbol_NxW > 0
+    of_symbol_NxW = shard.alphabet_T[jnp.maximum(symbol_NxW - 1, 0)]
+    found_NxW += jnp.where(own_NxW, of_symbol_NxW + 1, 0)
+    ranks.append(rank_NxW)
+    owns.append(own_NxW)
+    rows.append(after_NxW + shard.shift_A[symbol_NxW])
   if axis is not None:
-    token_NxW = lax.psum(token_NxW, axis)
-  return (token_NxW,)
+    found_NxW = lax.psum(found_NxW, axis)
+  token_NxW = jnp.where(given_NxW, token_NxW, found_NxW - 1)
+  mass_NxW, low_NxWxS, high_NxWxS = probe(
+    shards, axis, low_NxS, high_NxS, token_NxW
+  )
+  # Of equal tokens the first counts: first in its segment, in no segment before.
+  again_NxW = jnp.zeros_like(slot_NxW)
+  for s, (rank_NxW, own_NxW, row_NxW) in enumerate(
+    zip(ranks, owns, rows, strict=True)
+  ):
+    passed_NxW = ~given_NxW & (rank_NxW >= size_NxS[:, s, None])
+    passed_NxW &= low_NxWxS[:, :, s] < high_NxWxS[:, :, s]
+    later_NxW = own_NxW & (row_NxW > low_NxWxS[:, :, s])
+    again_NxW += (passed_NxW | later_NxW).astype(jnp.int32)
+  if axis is not None:
+    again_NxW = lax.psum(again_NxW, axis)
+  mass_NxW = jnp.where(again_NxW > 0, 0, mass_NxW)
+  return token_NxW, mass_NxW, low_NxWxS, high_NxWxS

@@ -38,6 +38,8 @@ UNKNOWN = 2**31 - 1
     'finishes',
     'eos',
     'max_slots',
+    'unsorted_slots',
+    'list_limit',
     'vocab_size',
     'eos_id',
     'batch_size',
@@ -53,7 +55,8 @@ class Constraint:
 
   A state's allowed tokens are listed in slots: each stands in exactly one, and
   they ascend with the slot; other slots are empty. A trie fills every slot; a
-  full-text index has one for each symbol where it does not know them yet.
+  full-text index has one for each symbol where it does not know them yet, and
+  one for each occurrence, in any order, where there are few.
 
   Each allowed token has a mass, and a state has a total that the masses of its
   allowed tokens do not exceed. Once the masses of the tokens asked about add up
@@ -69,7 +72,8 @@ class Constraint:
       after them (leaves [N, T, ...]). Tokens out of range are not allowed.
     children: (arrays, state_N, offset, width) -> (token_NxW, state_NxW,
       legal_NxW): slots offset to offset + width. Empty slots are not legal and
-      hold any token in range. offset may be traced, width is a Python number.
+      hold any token in range. offset is a number, which may be traced, or
+      int32 [N, 1], one for each row; width is a Python number.
     slots: (arrays, state_N) -> how many slots hold all allowed tokens, int32.
     total: (arrays, state_N) -> int32, not less than the sum of the masses of
       all allowed tokens; `UNKNOWN` if no such number is known.
@@ -81,6 +85,9 @@ class Constraint:
     eos: (arrays, state_N, eos_id) -> int32, the token that ends each beam, -1
       where none does; eos_id is the search's. None if that holds for all.
     max_slots: no state has more slots than this.
+    unsorted_slots: states of so many slots or less have them in any order.
+    list_limit: listing so many slots a beam is faster than probing; None if
+      nothing is known of that. Speed only.
     vocab_size: all allowed tokens are below; None if that is not known.
     eos_id: the token this constraint ends answers with; None if any will do.
     batch_size: the number of queries it was made for; None if any will do.
@@ -99,6 +106,8 @@ class Constraint:
   _: dataclasses.KW_ONLY
   eos: Callable[[Any, State, int | jax.Array], jax.Array] | None = None
   max_slots: int
+  unsorted_slots: int = 0
+  list_limit: int | None = None
   vocab_size: int | None = None
   eos_id: int | None = None
   batch_size: int | None = None
@@ -174,6 +183,12 @@ def same_batch(*sizes: int | None) -> int | None:
   return known[0] if known else None
 
 
+def slot_numbers(n: int, offset: jax.Array | int, width: int) -> jax.Array:
+  """Slots offset to offset + width of n states, int32 [n, width]."""
+  slot_1xW = jnp.arange(width, dtype=jnp.int32)[None]
+  return jnp.broadcast_to(offset + slot_1xW, (n, width))
+
+
 def repeat(leaf_N: jax.Array, width: int) -> jax.Array:
   """[N] to [N, width], as part of the states after some tokens."""
   return jnp.broadcast_to(leaf_N[:, None], (len(leaf_N), width))
@@ -204,12 +219,10 @@ def _any_probe(
 def _any_children(
   vocab_size: jax.Array, state_N: State, offset: jax.Array | int, width: int
 ) -> tuple[jax.Array, State, jax.Array]:
-  token_1xW = offset + jnp.arange(width, dtype=jnp.int32)[None]
-  shape = (len(state_N), width)
-  legal_NxW = jnp.broadcast_to(token_1xW < vocab_size, shape)
-  token_1xW = jnp.minimum(token_1xW, vocab_size - 1)
-  state_NxW = jnp.broadcast_to(state_N[:, None], shape)
-  return jnp.broadcast_to(token_1xW, shape), state_NxW, legal_NxW
+  token_NxW = slot_numbers(len(state_N), offset, width)
+  legal_NxW = token_NxW < vocab_size
+  token_NxW = jnp.minimum(token_NxW, vocab_size - 1)
+  return token_NxW, repeat(state_N, width), legal_NxW
 
 
 def _any_slots(vocab_size: jax.Array, state_N: State) -> jax.Array:

@@ -59,6 +59,7 @@ def side_by_side(
       )
   eos_ids = {c.eos_id for c in inner if c.eos_id is not None}
   differ = len(eos_ids) > 1 or any(c.eos is not None for c in inner)
+  limits = [c.list_limit for c in inner if c.list_limit is not None]
   sizes = [c.vocab_size for c in inner if c.vocab_size is not None]
   return Constraint(
     _Choice(inner, which_B.astype(jnp.int32)),
@@ -71,6 +72,8 @@ def side_by_side(
     _finishes if any(c.finishes is not None for c in inner) else None,
     eos=_eos if differ else None,
     max_slots=max(c.max_slots for c in inner),
+    unsorted_slots=max(c.unsorted_slots for c in inner),
+    list_limit=min(limits) if limits else None,
     vocab_size=max(sizes) if len(sizes) == len(inner) else None,
     eos_id=eos_ids.pop() if len(eos_ids) == 1 else None,
     batch_size=protocol.same_batch(

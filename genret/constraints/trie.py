@@ -3,9 +3,10 @@
 """A trie over identifiers as flat arrays: NumPy builds it, JAX walks it.
 
 States are numbered level by level, so edge e leads to state e + 1 and no child
-pointer is stored: an edge costs 8 bytes, its token and where the edges of the
-state it leads to begin. Compressed sparse rows as in STATIC (Su et al., 2026),
-with eos as an ordinary edge instead of a fixed length, and no dense levels.
+pointer is stored: an edge costs 6 bytes, its token and where the edges of the
+state it leads to begin, or 8 if the vocabulary has more than 65,536 tokens.
+Compressed sparse rows as in STATIC (Su et al., 2026), with eos as an ordinary
+edge instead of a fixed length, and no dense levels.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from genret.constraints import (
 from genret.docids.table import DocidTable
 
 KIND = 'trie'
-VERSION = 1
+VERSION = 2
 
 
 @functools.partial(
@@ -45,8 +46,9 @@ class Trie:
   """The prefixes of a set of identifiers; a pytree, to be passed to jit.
 
   Attributes:
-    token_E: int32 token of each edge, ascending among the edges of a state. A
-      trie of no identifiers has one edge that no state owns.
+    token_E: token of each edge, ascending among the edges of a state, uint16
+      if the vocabulary allows and else int32. A trie of no identifiers has one
+      edge that no state owns.
     first_edge_S1: int32; state s owns edges first_edge[s] to
       first_edge[s + 1]; state 0 is the root and edge e leads to state e + 1.
     vocab_size: number of tokens, V.
@@ -222,13 +224,17 @@ def _trie(
 ) -> Trie:
   most = int(np.diff(first_edge_S1).max())
   return Trie(
-    jnp.asarray(token_E),
+    jnp.asarray(token_E.astype(_token_type(vocab_size), copy=False)),
     jnp.asarray(first_edge_S1),
     int(vocab_size),
     int(eos_id),
     max_children=1 << max(most - 1, 0).bit_length(),
     table_hash=table_hash,
   )
+
+
+def _token_type(vocab_size: int) -> type:
+  return np.uint16 if vocab_size <= 1 << 16 else np.int32
 
 
 def _check_arrays(
@@ -244,6 +250,7 @@ def _check_arrays(
     and first_edge_S1[0] == 0
     and np.diff(first_edge_S1).min() >= 0
     and np.diff(first_edge_S1).max() <= meta['max_children']
+    and token_E.dtype == _token_type(meta['vocab_size'])
     and token_E.min() >= 0
     and token_E.max() < meta['vocab_size']
   )
@@ -261,6 +268,10 @@ def _check_arrays(
 def _start(trie: Trie, n: int) -> jax.Array:
   del trie
   return jnp.zeros(n, jnp.int32)
+
+
+def _token(trie: Trie, edge: jax.Array) -> jax.Array:
+  return trie.token_E[edge].astype(jnp.int32)
 
 
 def _edges(trie: Trie, state_N: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -286,11 +297,11 @@ def _children(
   trie: Trie, state_N: jax.Array, offset: jax.Array | int, width: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   first_N, last_N = _edges(trie, state_N)
-  rank_1xW = offset + jnp.arange(width, dtype=jnp.int32)[None]
-  legal_NxW = rank_1xW < (last_N - first_N)[:, None]
-  edge_NxW = jnp.where(legal_NxW, first_N[:, None] + rank_1xW, 0)
+  rank_NxW = protocol.slot_numbers(len(state_N), offset, width)
+  legal_NxW = rank_NxW < (last_N - first_N)[:, None]
+  edge_NxW = jnp.where(legal_NxW, first_N[:, None] + rank_NxW, 0)
   return (
-    trie.token_E[edge_NxW],
+    _token(trie, edge_NxW),
     jnp.where(legal_NxW, edge_NxW + 1, -1),
     legal_NxW,
   )
@@ -310,7 +321,7 @@ def _probe(
     low_NxT, size_NxT = range_NxT
     half_NxT = size_NxT // 2
     # Gathers clamp: the edge after the last one is read but never used.
-    less_NxT = (size_NxT > 0) & (trie.token_E[low_NxT + half_NxT] < token_NxT)
+    less_NxT = (size_NxT > 0) & (_token(trie, low_NxT + half_NxT) < token_NxT)
     return (
       jnp.where(less_NxT, low_NxT + half_NxT + 1, low_NxT),
       jnp.where(less_NxT, size_NxT - half_NxT - 1, half_NxT),
@@ -320,7 +331,7 @@ def _probe(
   low_NxT, _ = lax.fori_loop(
     0, trie.max_children.bit_length(), halve, (low_NxT, size_NxT)
   )
-  found_NxT = trie.token_E[low_NxT] == token_NxT
+  found_NxT = _token(trie, low_NxT) == token_NxT
   legal_NxT = (low_NxT < last_N[:, None]) & found_NxT
   state_NxT = jnp.where(legal_NxT, low_NxT + 1, -1)
   return legal_NxT.astype(jnp.int32), state_NxT

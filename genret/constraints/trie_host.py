@@ -28,7 +28,7 @@ def allowed_tokens(
   row_A = np.repeat(np.arange(len(count_N)), count_N)
   listed_N = np.cumsum(count_N) - count_N  # Edges of the rows before.
   edge_A = np.arange(len(row_A)) + np.repeat(first_N - listed_N, count_N)
-  return row_A, token_E[edge_A]
+  return row_A, token_E[edge_A].astype(np.int64)
 
 
 def _edges(

@@ -90,8 +90,10 @@ def sorted_positions(
 
 
 @jax.jit
-def symbols_at(block_LxBx32: jax.Array, position: jax.Array) -> jax.Array:
-  """The symbols at int32 positions."""
+def symbols_at(
+  block_LxBx32: jax.Array, position: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """The symbols at int32 positions, and where they are after the last level."""
   levels = block_LxBx32.shape[0]
 
   def descend(
@@ -108,7 +110,7 @@ def symbols_at(block_LxBx32: jax.Array, position: jax.Array) -> jax.Array:
     return (symbol << DIGIT_BITS) | digit, position
 
   carry = (jnp.zeros_like(position), position)
-  return lax.fori_loop(0, levels, descend, carry)[0]
+  return lax.fori_loop(0, levels, descend, carry)
 
 
 def _sorted_by(

@@ -149,7 +149,7 @@ def beam_search(
     diversity_penalty: what a token costs a group for each beam of earlier
       groups that chose it at this step. Scores are without it.
     num_probes: tokens probed for each beam. Speed only.
-    list_limit: list slots, instead of probing, where no beam has more than
+    list_limit: list slots, instead of probing, where beams have no more than
       this. Speed only.
 
   Returns:
@@ -290,10 +290,8 @@ def _choose(
 ) -> tuple[Continuations, Kept | None]:
   """The next live beams [R, M], and the candidates with those of this step."""
   num_beams, keep = options.num_beams, options.keep_candidates
-  vocab_size, limit = scorer.logits_NxV.shape[1], options.list_limit
   most = max(num_beams, keep)
   num_probes = options.num_probes or max(2 * most, 64)
-  list_limit = max(vocab_size // 2, 2048) if limit is None else limit
   diverse = options.num_groups > 1
   if keep or not diverse:
     widest = best_continuations(
@@ -304,7 +302,7 @@ def _choose(
       num_beams=num_beams,
       keep=keep if diverse else most,
       num_probes=num_probes,
-      list_limit=list_limit,
+      list_limit=options.list_limit,
     )
   kept = search.kept
   if kept is not None:
@@ -327,7 +325,7 @@ def _choose(
       num_groups=options.num_groups,
       diversity_penalty=options.diversity_penalty,
       num_probes=num_probes,
-      list_limit=list_limit,
+      list_limit=options.list_limit,
     )
     return best, kept
   return jax.tree.map(lambda x: x[:, :num_beams], widest), kept

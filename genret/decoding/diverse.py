@@ -33,7 +33,7 @@ def diverse_continuations(
   num_groups: int,
   diversity_penalty: float,
   num_probes: int,
-  list_limit: int,
+  list_limit: int | None,
 ) -> Continuations:
   """The continuations each group chooses: [B * G, K / G].
 

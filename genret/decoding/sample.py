@@ -158,7 +158,7 @@ def _draw(
       num_beams=1,
       keep=1,
       num_probes=64,
-      list_limit=max(vocab_size // 2, 2048),
+      list_limit=None,
     )
   most = min(automaton.max_slots, vocab_size)
   best = best_continuations(
@@ -169,7 +169,7 @@ def _draw(
     num_beams=1,
     keep=min(top_k, most) if top_k else most,
     num_probes=max(2 * top_k, 64),
-    list_limit=max(vocab_size // 2, 2048) if top_k else automaton.max_slots,
+    list_limit=None if top_k else automaton.max_slots,
   )
   key_NxC = jnp.where(_nucleus(best.key_BxC, top_p), best.key_BxC, -jnp.inf)
   noise_NxC = jax.random.gumbel(rng, key_NxC.shape)
