@@ -26,8 +26,15 @@ from genret.decoding.scores import Scorer, top_k
 _GROUP, _BLOCK = 8, 1024
 # Tokens that are probed for beams which the first few did not settle.
 _MORE_PROBES = 512
+# Where there are few slots, those of a query stand in one row of so many; where
+# there are many, each beam has a row. Each width is compiled; the first run that
+# suffices.
+_QUERY_WIDTHS = (64, 512, 4096)
+_BEAM_WIDTHS = (128, 512, 2048, 16384)
+# Tokens that are probed for beams which the first few did not settle.
+_MORE_PROBES = 512
 # Slots of a query: each width is compiled, the narrowest that suffices is run.
-_WIDTHS = (64, 512, 4096, 32768, 262144)
+_WIDTHS = (64, 512, 4096, 16384, 40960, 98304, 262144)
 
 
 class Candidates(NamedTuple):
@@ -90,10 +97,19 @@ def best_continuations(
   slots_N = jnp.where(scorer.alive_N, slots_N, 0)
   end_BxK = jnp.cumsum(slots_N.reshape(-1, num_beams), axis=1)
 
-  def listing(width: int) -> Callable[[], Continuations]:
+  def of_queries(width: int) -> Callable[[], Continuations]:
     return lambda: _list_slots(
       scorer, automaton, state_N, eos_N, end_BxK, width, keep
     )
+
+  def of_beams(width: int) -> Callable[[], Continuations]:
+    def listing() -> Continuations:
+      listed = _list(scorer, automaton, state_N, eos_N, 0, width)
+      if automaton.unsorted_slots:
+        listed = _by_token(listed)
+      return _best(listed, num_beams, keep)
+
+    return listing
 
   def probing() -> Continuations:
     return _best(
@@ -102,16 +118,27 @@ def best_continuations(
       keep,
     )
 
-  most, limit = automaton.max_slots * num_beams, list_limit * num_beams
-  widths = [w for w in _WIDTHS if w < min(most, limit + 1)]
-  if 0 < most <= limit:
-    widths.append(most)
-  ways = [listing(width) for width in widths]
+  most, limit = automaton.max_slots, list_limit
+  ways, suffices = [], []
+  slots_now = jnp.max(end_BxK[:, -1])
+  for width in _QUERY_WIDTHS:
+    if width < most * num_beams and width <= limit * num_beams:
+      ways.append(of_queries(width))
+      suffices.append(slots_now <= width)
+  slots_now = jnp.max(slots_N)
+  for width in (*_BEAM_WIDTHS, most):
+    is_wide = width * num_beams > _QUERY_WIDTHS[-1] or width == most
+    if is_wide and 0 < width <= min(most, limit):
+      ways.append(of_beams(width))
+      suffices.append(slots_now <= width)
+      if width == most:
+        break
   if most > limit or not ways:
     ways.append(probing)
-  most_now = jnp.max(end_BxK[:, -1])
-  way = sum((most_now > width).astype(jnp.int32) for width in widths)
-  return lax.switch(way, ways) if len(ways) > 1 else ways[0]()
+    suffices.append(jnp.asarray(True))
+  if len(ways) == 1:
+    return ways[0]()
+  return lax.switch(jnp.argmax(jnp.stack(suffices)), ways)
 
 
 def _list_slots(
@@ -167,8 +194,8 @@ def _list_slots(
 
 def _place(end_K: jax.Array, slot_W: jax.Array) -> jax.Array:
   """The beam that each slot belongs to; the last one past the end."""
-  beam_W = jnp.searchsorted(end_K, slot_W, side='right').astype(jnp.int32)
-  return jnp.minimum(beam_W, len(end_K) - 1)
+  beam_W = jnp.searchsorted(end_K, slot_W, side='right')
+  return jnp.minimum(beam_W.astype(jnp.int32), len(end_K) - 1)
 
 
 def _list(
