@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = '0.1.0'
 
 if TYPE_CHECKING:
+  from genret.constraints.combine import end_at, limit_length, with_prefix
   from genret.constraints.fm_index import FMIndex
+  from genret.constraints.side_by_side import side_by_side
   from genret.constraints.trie import Trie
   from genret.decoding.beam import beam_search
+  from genret.decoding.sample import constrained_sample
   from genret.docids.table import DocidTable
   from genret.searcher import Searcher
 
@@ -25,6 +28,11 @@ _MODULE_OF = {
   'Searcher': 'genret.searcher',
   'Trie': 'genret.constraints.trie',
   'beam_search': 'genret.decoding.beam',
+  'constrained_sample': 'genret.decoding.sample',
+  'end_at': 'genret.constraints.combine',
+  'limit_length': 'genret.constraints.combine',
+  'side_by_side': 'genret.constraints.side_by_side',
+  'with_prefix': 'genret.constraints.combine',
 }
 
 __all__ = [
@@ -34,6 +42,11 @@ __all__ = [
   'Trie',
   '__version__',
   'beam_search',
+  'constrained_sample',
+  'end_at',
+  'limit_length',
+  'side_by_side',
+  'with_prefix',
 ]
 
 

@@ -222,8 +222,10 @@ def _read_array(
       f'Expected the array file {file} but it is missing; build the folder '
       'again.'
     )
-  whole = every_byte or entry['bytes'] <= _LARGE
-  sound = file.stat().st_size == entry['bytes'] and (
+  size = file.stat().st_size
+  # A header of the first version has no sizes and no samples.
+  whole = every_byte or size <= _LARGE or 'sample' not in entry
+  sound = size == entry.get('bytes', size) and (
     _file_checksum(file) == entry['checksum']
     if whole
     else _sample_checksum(file) == entry['sample']

@@ -205,3 +205,22 @@ def test_texts_as_arrays(texts):
   text, offsets = array_folder.pack_text(texts)
   assert (text.dtype, offsets.dtype) == (np.uint8, np.int64)
   assert array_folder.unpack_text(text, offsets) == texts
+
+
+def test_headers_without_samples_are_checked_whole(tmp_path, monkeypatch):
+  """As folders of earlier versions have them."""
+  monkeypatch.setattr(array_folder, '_LARGE', 0)
+  save(tmp_path / 'a')
+  header = json.loads((tmp_path / 'a' / 'header.json').read_text())
+  for entry in header['arrays'].values():
+    del entry['bytes'], entry['sample']
+  del header['checksum']
+  checksum = array_folder._checksum(header)
+  (tmp_path / 'a' / 'header.json').write_text(
+    json.dumps({**header, 'checksum': checksum})
+  )
+  load(tmp_path / 'a')
+  file = tmp_path / 'a' / 'numbers.npy'
+  file.write_bytes(file.read_bytes()[:-1] + b'x')
+  with pytest.raises(ValueError, match=r'numbers\.npy to match the checksum'):
+    load(tmp_path / 'a')

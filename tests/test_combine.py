@@ -59,6 +59,13 @@ def test_each_query_has_its_prefix(way, sequences, seed):
   check(out, table, [prefixed(plain, p) for p in prefixes], 4)
 
 
+def test_an_empty_prefix_is_none():
+  table = random_table(0)
+  expected = run(table, TRIE, num_beams=3)
+  found = run(table, with_prefix(TRIE, []), num_beams=3)
+  np.testing.assert_array_equal(found.tokens, expected.tokens)
+
+
 def test_a_prefix_that_is_not_allowed_has_no_answers():
   trie, plain = trie_of([[2, 3], [4]])
   table, prefixes = random_table(0), [[2, 4], [4], [2, 3, 5]]
@@ -254,6 +261,9 @@ TRIE = Trie.from_sequences([[2]], V)
     (lambda: with_prefix(TRIE, 2), r'shape \[P\] or .* int32 of shape \(\); '),
     (lambda: with_prefix(TRIE, [0.5]), r'of integers .* got float32 of shape'),
     (lambda: with_prefix(TRIE, [2, -1, 3]), r'got a token behind a -1; move'),
+    (lambda: with_prefix(TRIE, [[2], [2, 3]]), r'rows of different lengths; f'),
+    (lambda: with_prefix(TRIE, [-2]), r'a prefix of at least -1 but got -2; p'),
+    (lambda: limit_length(TRIE, min_length=-5), r'at least 0 but got -5; pass'),
     (lambda: end_at(TRIE, [[1]]), r'eos_id to be .* shape \(1, 1\); give'),
     (
       lambda: limit_length(TRIE, min_length=[0.5]),

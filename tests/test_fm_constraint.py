@@ -51,7 +51,7 @@ def plain(documents, ends=None, stop=0, open_ended=True) -> Plain:
 
   return Plain(
     legal,
-    lambda prefix: open_ended,
+    lambda prefix: open_ended and count(documents, prefix) > 0,
     lambda prefix: bool(stop) and count(documents, prefix) <= stop,
   )
 

@@ -8,6 +8,8 @@ import pathlib
 import tempfile
 
 import hypothesis
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import stateful
@@ -241,6 +243,11 @@ def test_joined():
 
 def test_labels():
   index = FMIndex.build([[1], [2]], 5, labels=['x', 'y'])
+  assert (index.number_of('x'), index.number_of('y')) == (0, 1)
+  with pytest.raises(
+    ValueError, match=r"several documents .* 'x'; put it in a"
+  ):
+    index.remove('x')
   index.remove(['x'])
   with pytest.raises(ValueError, match="got 'x', which the index does not"):
     index.remove(['y', 'x'])
@@ -276,6 +283,8 @@ def test_chunks_of_documents(monkeypatch):
     ([[], [-1]], {}, 'from 0 to 4 but document 1 has -1'),
     ([[0.5]], {}, 'one row of integers for document 0 but got float64'),
     ([[[1]]], {}, 'one row of integers for document 0 .* shape'),
+    ([1], {}, 'a row of tokens for document 0 but got 1; pass'),
+    ([[1]], {'labels': 'a'}, "sequence of labels but got the text 'a'"),
     ([[1]], {'labels': []}, 'label for each of 1 documents but got 0'),
     ([[1]], {'labels': [3]}, 'text as label but got 3; convert'),
     ([[1], [2]], {'labels': ['a', 'a']}, "labels but 'a' comes twice"),
@@ -289,7 +298,7 @@ def test_refusals(documents, options, message):
     FMIndex.build(documents, 5, **options)
 
 
-@pytest.mark.parametrize('vocab_size', [0, 2**31 + 1])
+@pytest.mark.parametrize('vocab_size', [0, 2**31 + 1, 16.0, '16'])
 def test_vocabulary_out_of_range(vocab_size):
   with pytest.raises(ValueError, match='vocab_size from 1 to 2\\^31 but got'):
     FMIndex.build([], vocab_size)
@@ -306,6 +315,8 @@ def test_refused_questions_leave_the_index_as_it_was():
     index.add([[1]], labels=['a'])
   with pytest.raises(ValueError, match='document 0 has 9'):
     index.add([[9]])
+  with pytest.raises(ValueError, match="but got 'a', and the index has no lab"):
+    index.remove(['a'])
   with pytest.raises(ValueError, match='limit of at least 0 but got -1'):
     index.locate([1], -1)
   check(index, {0: [1, 2], 1: [3]}, np.random.default_rng(0))
@@ -320,6 +331,41 @@ def test_refused_questions_leave_the_index_as_it_was():
   check(labelled, {0: [1]}, np.random.default_rng(0))
 
 
+def test_compact_keeps_the_shards():
+  rows = np.random.default_rng(0).integers(0, 9, (16, 10))
+  for shards in (1, 2, 8):
+    index = FMIndex.build(list(rows), 9, shards=shards)
+    index.add([[1, 2, 3]])
+    index.remove([0])
+    index.compact()
+    assert len(index.segments) == shards
+    documents = {i: row.tolist() for i, row in enumerate(rows) if i}
+    check(index, {**documents, 16: [1, 2, 3]}, np.random.default_rng(0))
+
+
+def test_an_index_is_an_argument_of_jit_or_captured_by_it():
+  index = FMIndex.build([[4, 3, 2], [4, 2, 3]], 5)
+  traces = []
+
+  @jax.jit
+  def mass(constraint):
+    traces.append(1)
+    automaton = constraint.constraint()
+    state = automaton.start(automaton.arrays, 1)
+    return automaton.probe(automaton.arrays, state, jnp.arange(5)[None])[0]
+
+  expected = [[0, 0, 2, 2, 2]]
+  assert mass(index).tolist() == expected
+  assert mass(FMIndex.build([[1, 3, 2], [1, 2, 3]], 5)).tolist() == [
+    [0, 2, 2, 2, 0]
+  ]
+  assert len(traces) == 1
+  fresh = FMIndex.build([[4, 3, 2], [4, 2, 3]], 5)
+  for _ in range(2):  # What the first leaves behind is of no trace.
+    assert jax.jit(lambda: mass(fresh))().tolist() == expected
+  assert mass(fresh).tolist() == expected
+
+
 def test_refused_constraints():
   index = FMIndex.build([[1, 2]], 5)
   with pytest.raises(
@@ -328,6 +374,14 @@ def test_refused_constraints():
     index.constraint(eos_id=3, end_id=2)
   with pytest.raises(ValueError, match='not occur in the corpus but 1 does'):
     index.constraint(eos_id=1)
+  for name in ('eos_id', 'end_id'):
+    for token in (-1, 5):
+      with pytest.raises(
+        ValueError, match=f'{name} from 0 to 4 but got {token}'
+      ):
+        index.constraint(**{name: token})
+  with pytest.raises(ValueError, match='stop_count of at least 0 but got -1'):
+    index.constraint(stop_count=-1)
 
 
 def test_files_are_checked(tmp_path):
@@ -359,7 +413,7 @@ def test_arrays_that_contradict_each_other(tmp_path):
   index = FMIndex.build([[1, 2, 3], [2]], 5)
   (segment,) = index.segments
   for name, array in segment._asdict().items():
-    if name in ('alphabet_T', 'sample_X', 'removed_Mx8'):
+    if name in ('alphabet_T', 'removed_Mx8'):
       continue  # Their lengths follow from nothing else alone.
     index.segments = (segment._replace(**{name: array[:-1]}),)
     index.save(tmp_path / 'index')

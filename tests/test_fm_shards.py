@@ -115,6 +115,20 @@ def test_a_mesh_of_two_axes_is_refused():
     fm_shards.put(FMIndex.build([[1]], V).segments, V, mesh)
 
 
+def test_slots_are_not_listed_twice_where_rows_overflow():
+  """Rows of shards add up to 2^32 and more; the arrays need not be as long."""
+  index = FMIndex.build([[1, 2, 3, 2]] * 3, 5, shards=3)
+  corpus = index.constraint().arrays.corpus
+  low = jnp.zeros((1, 3), jnp.int32)
+  high = jnp.array([[2**31 - 3, 2**31 - 3, 10]])
+  slot = jnp.full((1, 12), -1)
+  token, mass, _, _ = fm_shards.children(
+    corpus.shards, None, low, high, slot, slot
+  )
+  assert (token == -1).all()
+  assert not mass.any()
+
+
 def test_counts_saturate():
   count = jnp.array([[2**31 - 1, 2**31 - 1], [2**31 - 2, 1], [5, 7]])
   total = fm_shards._sum_over(count, None)

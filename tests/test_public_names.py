@@ -32,6 +32,7 @@ EXEMPT = {
   'step_candidates',
   # Parts of FMIndex: tests/test_fm_index.py, test_fm_shards.py, test_wavelet.py.
   'bytes_to_build',
+  'check_output',
   'compacted',
   'fill_level',
   'fill_reversed',

@@ -214,3 +214,12 @@ def test_fm_holds_the_documents(corpus, tmp_path, capsys):
   other = FMIndex.load(tmp_path / 'b')
   assert other.meta['vocabulary_hash'] == index.meta['vocabulary_hash']
   assert other.num_tokens < index.num_tokens
+
+
+def test_fm_spares_what_is_no_index(corpus, tmp_path, capsys):
+  (tmp_path / 'spiece.model').write_bytes(b'mine')
+  words = ('index', 'fm', '--corpus', str(corpus[0]))
+  for output in (tmp_path, tmp_path / 'spiece.model'):
+    assert tools.main([*words, '--output', str(output)]) == 2
+    assert 'holds something else; give another path' in capsys.readouterr().err
+  assert (tmp_path / 'spiece.model').read_bytes() == b'mine'

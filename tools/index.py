@@ -23,6 +23,7 @@ import numpy as np
 import sentencepiece
 
 from genret import vocabulary
+from genret.constraints import fm_files
 from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
 from genret.corpus import Document, load_collection
@@ -88,17 +89,36 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
 
 def _add_fm(fm: argparse.ArgumentParser) -> None:
   add = fm.add_argument
-  add('--corpus', required=True, help='a BEIR folder, plain or .gz')
-  add('--output', required=True, help='the folder to write')
+  add(
+    '--corpus',
+    required=True,
+    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+  )
+  add('--output', required=True, help='the folder to write: new, or an index')
   add('--vocabulary', help='a SentencePiece model; default: train one')
-  add('--vocabulary-size', type=int, default=8000, help='pieces to train')
+  add(
+    '--vocabulary-size',
+    type=int,
+    default=8000,
+    help='pieces to train (default %(default)s)',
+  )
   add(
     '--separator',
     default='@@',
     help='what stands between title and text (default %(default)s)',
   )
-  add('--shards', type=int, default=1, help='segments to spread over devices')
-  add('--sample-rate', type=int, default=8, help='of positions that are kept')
+  add(
+    '--shards',
+    type=int,
+    default=1,
+    help='segments to spread over devices (default %(default)s)',
+  )
+  add(
+    '--sample-rate',
+    type=int,
+    default=8,
+    help='one position of so many keeps its place (default %(default)s)',
+  )
 
 
 def _docids(arguments: argparse.Namespace) -> dict[str, str]:
@@ -131,6 +151,7 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
 
 
 def _fm(arguments: argparse.Namespace) -> dict[str, str]:
+  fm_files.check_output(arguments.output)
   collection = load_collection(arguments.corpus)
   with tempfile.TemporaryDirectory() as folder:
     model = arguments.vocabulary

@@ -65,13 +65,21 @@ def with_prefix(constraint: SupportsConstraint, prefix: Any) -> Constraint:
     ValueError: the prefix has another shape or type, or a gap.
   """
   inner = constraint.constraint()
-  prefix = jnp.asarray(prefix, None if np.size(prefix) else jnp.int32)
+  try:
+    prefix = np.asarray(prefix) if isinstance(prefix, list) else prefix
+    prefix = jnp.asarray(prefix, None if np.size(prefix) else jnp.int32)
+  except ValueError as error:
+    raise ValueError(
+      'Expected a prefix of shape [P] or [B, P] but got rows of different '
+      'lengths; fill up shorter rows with -1.'
+    ) from error
   if prefix.ndim not in (1, 2) or not jnp.issubdtype(prefix.dtype, jnp.integer):
     raise ValueError(
       'Expected a prefix of integers of shape [P] or [B, P] but got '
       f'{prefix.dtype} of shape {prefix.shape}; fill up shorter rows with -1.'
     )
-  rows = prefix.astype(jnp.int32).reshape(-1, prefix.shape[-1])
+  rows = jnp.atleast_2d(prefix.astype(jnp.int32))
+  _check_least('a prefix', rows, -1)
   if not isinstance(rows, jax.core.Tracer) and bool(
     ((rows[:, :-1] < 0) & (rows[:, 1:] >= 0)).any()
   ):
@@ -129,6 +137,7 @@ def limit_length(
   """
   inner = constraint.constraint()
   shortest_Q, first = _one_or_each('min_length', min_length)
+  _check_least('min_length', shortest_Q, 0)
   longest_Q, second = None, None
   if max_length is not None:
     longest_Q, second = _one_or_each('max_length', max_length)
@@ -138,7 +147,7 @@ def limit_length(
         f'Expected max_length of at least 1 and min_length but got min_length='
         f'{min_length} and max_length={max_length}; raise max_length.'
       )
-  if isinstance(min_length, int) and min_length == 0:
+  if isinstance(min_length, int | np.integer) and min_length == 0:
     rules = _Rules(inner, longest_Q=longest_Q)
     return _ruled(rules, second, eos_id=inner.eos_id)
   known = inner.eos_id if eos_id is None else eos_id
@@ -162,6 +171,16 @@ def _one_or_each(name: str, value: Any) -> tuple[jax.Array, int | None]:
     )
   count = len(table) if table.ndim else None
   return table.astype(jnp.int32).reshape(-1), count
+
+
+def _check_least(name: str, table: jax.Array, least: int) -> None:
+  if isinstance(table, jax.core.Tracer) or not table.size:
+    return
+  if int(table.min()) < least:
+    raise ValueError(
+      f'Expected {name} of at least {least} but got {int(table.min())}; pass a '
+      'greater number.'
+    )
 
 
 def _ruled(

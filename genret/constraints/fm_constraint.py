@@ -71,7 +71,7 @@ def constraint(
     accepts=_accepts,
     finishes=_finishes if stop_count else None,
     max_slots=len(token_U),
-    unsorted_slots=len(token_U),
+    unsorted_slots=True,
     list_limit=_LISTED,
     vocab_size=corpus.vocab_size,
     eos_id=eos_id if end_id is None else end_id,
@@ -97,13 +97,26 @@ def _start(ngrams: _Ngrams, n: int) -> _State:
 def _probe(
   ngrams: _Ngrams, state_N: _State, token_NxT: jax.Array
 ) -> tuple[jax.Array, _State]:
-  mass_NxT, low_NxTxS, high_NxTxS = fm_shards.over_shards(
-    ngrams.corpus, fm_shards.probe, (1, 1, -1), (-1, 2, 2), *state_N, token_NxT
+  mass_NxT, *state_NxT = fm_shards.over_shards(
+    ngrams.corpus,
+    fm_shards.probe,
+    (1, 1, -1),
+    (-1, 2, 2),
+    *state_N,
+    token_NxT,
   )
   if ngrams.eos_id is not None:
-    ends_NxT = (token_NxT == ngrams.eos_id) & _may_end(ngrams, state_N)[:, None]
-    mass_NxT = jnp.where(ends_NxT, 1, mass_NxT)
-  return mass_NxT, (low_NxTxS, high_NxTxS)
+    ends_NxT = token_NxT == ngrams.eos_id
+    may_end_Nx1 = _may_end(ngrams, state_N)[:, None].astype(jnp.int32)
+    mass_NxT = jnp.where(ends_NxT, may_end_Nx1, mass_NxT)
+    state_NxT = _without_rows(state_NxT, ends_NxT)
+  return mass_NxT, tuple(state_NxT)
+
+
+def _without_rows(state_NxT: _State, ended_NxT: jax.Array) -> _State:
+  """States in which nothing follows where answers have ended."""
+  low, high = (jnp.where(ended_NxT[..., None], 0, rows) for rows in state_NxT)
+  return low, high
 
 
 @jax.jit
@@ -130,7 +143,9 @@ def _total(ngrams: _Ngrams, state_N: _State) -> jax.Array:
 
 
 def _accepts(ngrams: _Ngrams, state_N: _State) -> jax.Array:
-  return jnp.full(len(state_N[0]), ngrams.open_ended)
+  if not ngrams.open_ended:
+    return jnp.zeros(len(state_N[0]), bool)
+  return _counts(ngrams, state_N)[1] > 0
 
 
 def _finishes(ngrams: _Ngrams, state_N: _State) -> jax.Array:
@@ -161,7 +176,7 @@ def _children(
   narrow_N = rows_N <= _most_narrow(ngrams)
   slot_NxW = protocol.slot_numbers(len(rows_N), offset, width)
   within_NxW = ~narrow_N[:, None] & (slot_NxW < most)
-  token_NxW, mass_NxW, low_NxWxS, high_NxWxS = fm_shards.over_shards(
+  token_NxW, mass_NxW, *state_NxW = fm_shards.over_shards(
     ngrams.corpus,
     fm_shards.children,
     (1, 1, -1, -1),
@@ -177,4 +192,5 @@ def _children(
     token_NxW = jnp.where(ends_NxW, ngrams.eos_id, token_NxW)
     may_end_Nx1 = _may_end(ngrams, state_N)[:, None]
     legal_NxW = jnp.where(ends_NxW, may_end_Nx1, legal_NxW)
-  return jnp.maximum(token_NxW, 0), (low_NxWxS, high_NxWxS), legal_NxW
+    state_NxW = _without_rows(state_NxW, ends_NxW)
+  return jnp.maximum(token_NxW, 0), tuple(state_NxW), legal_NxW

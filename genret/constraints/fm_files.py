@@ -5,8 +5,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from genret import array_folder
 from genret.constraints import fm_segment, wavelet
@@ -15,6 +18,24 @@ from genret.constraints.fm_segment import Segment
 
 KIND = 'fm_index'
 VERSION = 1
+
+
+def check_output(path: str | os.PathLike[str]) -> None:
+  """Refuses a place where an index cannot go, before it is built.
+
+  Raises:
+    ValueError: there is a file, or a folder of something else.
+  """
+  folder = pathlib.Path(path)
+  if not folder.exists():
+    return
+  if folder.is_dir() and not any(folder.iterdir()):
+    return
+  if not (folder / array_folder.HEADER).is_file():
+    raise ValueError(
+      f'Expected a new folder, or one of an index, but {path} holds something '
+      'else; give another path.'
+    )
 
 
 def save(
@@ -42,7 +63,7 @@ def save(
 
 
 def load(
-  path: str | os.PathLike[str],
+  path: str | os.PathLike[str], *, every_byte: bool = False
 ) -> tuple[list[Segment], list[str] | None, dict[str, Any]]:
   """Segments, labels and metadata of a folder written by `save`.
 
@@ -50,7 +71,9 @@ def load(
     FileNotFoundError: there is no such folder.
     ValueError: the folder is damaged or foreign.
   """
-  arrays, meta = array_folder.load(path, kind=KIND, version=VERSION)
+  arrays, meta = array_folder.load(
+    path, kind=KIND, version=VERSION, every_byte=every_byte
+  )
   segments = []
   for i in range(meta.pop('num_segments')):
     names = [f'segment{i}_{name}' for name in Segment._fields]
@@ -81,7 +104,11 @@ def _check(segment: Segment, path: str | os.PathLike[str]) -> None:
     and len(segment.border_row_D) == documents
     and len(segment.last_D) == documents
     and len(segment.removed_D) == documents
+    and (np.diff(segment.start_D1) >= 0).all()
+    and (np.diff(segment.number_D) > 0).all()
+    and (np.diff(segment.first_row_A1) >= 0).all()
     and segment.mark_Mx8.shape == (rows // MARK_BITS + 1, 8)
+    and len(segment.sample_X) == _num_marks(segment.mark_Mx8)
     and segment.removed_Mx8.shape in ((0, 8), segment.mark_Mx8.shape)
   )
   if not sound:
@@ -89,3 +116,7 @@ def _check(segment: Segment, path: str | os.PathLike[str]) -> None:
       f'Expected the arrays of an FM-index in {path} but they contradict each '
       'other; build the index again.'
     )
+
+
+def _num_marks(mark_Mx8: np.ndarray) -> int:
+  return int(mark_Mx8[-1, 0]) + int(np.bitwise_count(mark_Mx8[-1, 1:]).sum())

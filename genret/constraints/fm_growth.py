@@ -9,6 +9,7 @@ times and there are logarithmically many segments (O'Neil et al., 1996).
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Sequence
 
@@ -102,16 +103,25 @@ def removed(
 
 
 def compacted(
-  segments: Sequence[Segment], *, segment_tokens: int, sample_rate: int
+  segments: Sequence[Segment],
+  *,
+  wanted: int,
+  segment_tokens: int,
+  sample_rate: int,
 ) -> list[Segment]:
-  """As few segments as the limit allows, without removal marks."""
-  groups: list[list[Segment]] = []
-  for segment in segments:
-    tokens = sum(len(s.text) for s in groups[-1]) if groups else 0
-    if groups and tokens + len(segment.text) <= segment_tokens:
-      groups[-1].append(segment)
-    else:
-      groups.append([segment])
+  """At most `wanted` segments, if the limit allows, without removal marks.
+
+  Of neighbours, those that are smallest together are merged first.
+  """
+  groups = [[segment] for segment in segments]
+  tokens = [_live_tokens(segment) for segment in segments]
+  while len(groups) > wanted:
+    sums = [a + b for a, b in itertools.pairwise(tokens)]
+    least = min(range(len(sums)), key=sums.__getitem__)
+    if wanted == 1 and sums[least] > segment_tokens:
+      break
+    groups[least : least + 2] = [groups[least] + groups[least + 1]]
+    tokens[least : least + 2] = [sums[least]]
   result = [
     merged(group, sample_rate)
     if len(group) > 1 or group[0].removed_D.any()
@@ -119,6 +129,10 @@ def compacted(
     for group in groups
   ]
   return [segment for segment in result if len(segment.number_D)]
+
+
+def _live_tokens(segment: Segment) -> int:
+  return int(np.diff(segment.start_D1)[~segment.removed_D].sum())
 
 
 def merged(segments: Sequence[Segment], sample_rate: int) -> Segment:

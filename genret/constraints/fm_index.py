@@ -11,6 +11,7 @@ built at once over the documents that are there.
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -61,6 +62,7 @@ class FMIndex:
     num_numbers: int,
     sample_rate: int,
     segment_tokens: int,
+    shards: int = 1,
   ) -> None:
     self.segments = tuple(segments)
     self.vocab_size = vocab_size
@@ -69,8 +71,9 @@ class FMIndex:
     self._num_numbers = num_numbers
     self._sample_rate = sample_rate
     self._segment_tokens = segment_tokens
+    self._shards = shards
     self._number_of_label: dict[str, int] | None = None
-    self._on_device: fm_shards.Corpus | None = None
+    self._on_device: dict[jax.sharding.Mesh | None, fm_shards.Corpus] = {}
 
   @classmethod
   def build(
@@ -98,8 +101,8 @@ class FMIndex:
       sample_rate: each such position keeps its place; locating an occurrence
         takes half as many steps, and 4 bytes over sample_rate a token.
       segment_tokens: a segment has no more tokens, unless one document has. A
-        build needs about 10 bytes of memory a token of the largest segment
-        (20 above 2^31 bytes), beside the text.
+        build needs about 15 bytes of memory a token of the largest segment, its
+        text included (22 above 2^31 bytes of tokens).
       progress: say how much memory it will take, and show how far it is.
 
     Raises:
@@ -140,6 +143,7 @@ class FMIndex:
       num_numbers=count,
       sample_rate=sample_rate,
       segment_tokens=segment_tokens,
+      shards=shards,
     )
 
   # What there is.
@@ -160,7 +164,10 @@ class FMIndex:
 
   @property
   def decoding_nbytes(self) -> int:
-    """Bytes of the arrays that decoding needs; see `constraint`."""
+    """Bytes of the arrays that decoding reads; see `constraint`.
+
+    A device holds a table of 4 bytes for each token of the vocabulary, too.
+    """
     return sum(
       getattr(segment, name).nbytes
       for segment in self.segments
@@ -177,6 +184,14 @@ class FMIndex:
     """Numbers of the documents that were not removed, ascending, int64."""
     parts = [s.number_D[~s.removed_D] for s in self.segments]
     return np.concatenate([np.zeros(0, np.int64), *parts])
+
+  def number_of(self, label: str) -> int:
+    """The number of the document that has a label now.
+
+    Raises:
+      ValueError: none has, or the index has no labels.
+    """
+    return self._live_number(label)
 
   def document(self, number: int) -> np.ndarray:
     """The tokens of a document, uint16 or int32.
@@ -262,7 +277,7 @@ class FMIndex:
     self, prefix_rows: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
     """The tokens that may follow each row of tokens [N, P]: row and token."""
-    rows, tokens, _ = self.continuations_batch(prefix_rows)
+    rows, tokens, _ = self.continuations_batch(np.asarray(prefix_rows))
     return rows, tokens
 
   def as_prefix_allowed_tokens_fn(
@@ -341,6 +356,11 @@ class FMIndex:
     Raises:
       ValueError: there is no such document; the index is as it was.
     """
+    if isinstance(doc_ids, str | int):
+      raise ValueError(
+        f'Expected several documents to remove but got {doc_ids!r}; put it in a '
+        'list.'
+      )
     numbers = np.unique(
       np.array([self._live_number(doc_id) for doc_id in doc_ids], np.int64)
     )
@@ -354,9 +374,11 @@ class FMIndex:
     self._set_segments(segments)
 
   def compact(self) -> None:
-    """Clears removal marks and merges segments as far as their limit allows."""
+    """Clears removal marks, and merges segments down to the number of shards."""
     self._set_segments(
-      fm_growth.compacted(self.segments, **self._segment_options())
+      fm_growth.compacted(
+        self.segments, wanted=self._shards, **self._segment_options()
+      )
     )
 
   @classmethod
@@ -396,6 +418,7 @@ class FMIndex:
       num_numbers=offset,
       sample_rate=first._sample_rate,
       segment_tokens=first._segment_tokens,
+      shards=sum(index._shards for index in indexes),
     )
     if labels is not None and len(joined._known_labels()) != len(joined):
       raise ValueError(
@@ -441,14 +464,18 @@ class FMIndex:
         'does; pass it as end_id to end n-grams where it occurs, or choose '
         'another token.'
       )
-    if self._on_device is None or mesh is not None:
-      corpus = fm_shards.put(self.segments, self.vocab_size, mesh)
-      if mesh is None:
-        self._on_device = corpus
-    else:
-      corpus = self._on_device
+    for name, value in (('eos_id', eos_id), ('end_id', end_id)):
+      if value is not None and not 0 <= value < self.vocab_size:
+        raise ValueError(
+          f'Expected {name} from 0 to {self.vocab_size - 1} but got {value}; '
+          'pass a token of the vocabulary.'
+        )
+    if stop_count < 0:
+      raise ValueError(
+        f'Expected stop_count of at least 0 but got {stop_count}; 0 is none.'
+      )
     return fm_constraint.constraint(
-      corpus, eos_id=eos_id, stop_count=stop_count, end_id=end_id
+      self._corpus(mesh), eos_id=eos_id, stop_count=stop_count, end_id=end_id
     )
 
   # Files.
@@ -459,24 +486,40 @@ class FMIndex:
       'meta': self.meta,
       'vocab_size': self.vocab_size,
       'num_numbers': self._num_numbers,
+      'shards': self._shards,
       **self._segment_options(),
     }
     fm_files.save(path, self.segments, self.labels, meta)
 
   @classmethod
-  def load(cls, path: str | os.PathLike[str]) -> FMIndex:
+  def load(
+    cls, path: str | os.PathLike[str], *, every_byte: bool = False
+  ) -> FMIndex:
     """Opens an index written by `save`, its arrays mapped into memory.
+
+    Args:
+      path: the folder.
+      every_byte: check files above 64 MiB whole; else samples of them.
 
     Raises:
       FileNotFoundError: there is no such folder.
       ValueError: the folder is damaged or foreign.
     """
-    segments, labels, meta = fm_files.load(path)
+    segments, labels, meta = fm_files.load(path, every_byte=every_byte)
     return cls(segments, labels=labels, **meta)
+
+  def _corpus(self, mesh: jax.sharding.Mesh | None = None) -> fm_shards.Corpus:
+    """The segments on their devices, put there once."""
+    if mesh not in self._on_device:
+      # Arrays and not tracers, even where this is called inside jit.
+      with jax.ensure_compile_time_eval():
+        corpus = fm_shards.put(self.segments, self.vocab_size, mesh)
+      self._on_device[mesh] = corpus
+    return self._on_device[mesh]
 
   def _set_segments(self, segments: Sequence[Segment]) -> None:
     self.segments = tuple(map(fm_segment.read_only, segments))
-    self._on_device = None
+    self._on_device = {}
 
   def _segment_options(self) -> dict[str, int]:
     return {
@@ -494,7 +537,12 @@ class FMIndex:
 
   def _live_number(self, doc_id: str | int) -> int:
     if self.labels is None:
-      self.document(int(doc_id))
+      if isinstance(doc_id, str):
+        raise ValueError(
+          f'Expected the number of a document but got {doc_id!r}, and the index '
+          'has no labels; build it with labels, or pass numbers.'
+        )
+      self.document(operator.index(doc_id))
       return int(doc_id)
     number = self._known_labels().get(str(doc_id))
     if number is None:
@@ -505,9 +553,37 @@ class FMIndex:
     return number
 
 
+class _InsideJit:
+  """What jit makes of an `FMIndex` among its arguments: a constraint only."""
+
+  def __init__(self, corpus: fm_shards.Corpus) -> None:
+    self._corpus = corpus
+
+  def constraint(self) -> protocol.Constraint:
+    """As that of the index, without options."""
+    return fm_constraint.constraint(self._corpus)
+
+
+def _inside_jit(_: None, children: Any) -> Any:
+  return _InsideJit(*children)
+
+
+jax.tree_util.register_pytree_node(
+  FMIndex, lambda index: ((index._corpus(),), None), _inside_jit
+)
+jax.tree_util.register_pytree_node(
+  _InsideJit, lambda inside: ((inside._corpus,), None), _inside_jit
+)
+
+
 def _checked_labels(
   labels: Sequence[str], count: int, known: dict[str, int]
 ) -> list[str]:
+  if isinstance(labels, str):
+    raise ValueError(
+      f'Expected a sequence of labels but got the text {labels!r}; put it in a '
+      'list.'
+    )
   labels = list(labels)
   if len(labels) != count:
     raise ValueError(

@@ -3,9 +3,8 @@
 """Loops over rows and positions of an FM-index, compiled by numba.
 
 Scalar loops: a row is found by following bits, and where it leads depends on
-what was read before. Arguments are arrays of `fm_segment.Segment`. Blocks are
-clamped to those there are, so that a damaged file cannot make these read
-elsewhere.
+what was read before. Arguments are arrays of `fm_segment.Segment`, which must be
+sound: numba checks no bounds.
 """
 
 from __future__ import annotations

@@ -52,9 +52,9 @@ def locate(
   """
   length_X = np.diff(start_X1)
   parts = [_located(s, token, start_X1, length_X) for s in segments]
-  ngram_Y, number_Y, offset_Y = map(
-    np.concatenate, zip(_nothing(), *parts, strict=True)
-  )
+  ngram_Y, number_Y, offset_Y = _joined(parts)
+  if len(ngram_Y) < 2 and limit != 0:
+    return ngram_Y, number_Y, offset_Y
   order = np.lexsort((offset_Y, number_Y, ngram_Y))
   ngram_Y = ngram_Y[order]
   if limit is not None:
@@ -86,9 +86,7 @@ def _added_up(
   """Continuations in several segments as those in all."""
   if len(parts) == 1:
     return parts[0]
-  ngram_Y, token_Y, count_Y = map(
-    np.concatenate, zip(_nothing(), *parts, strict=True)
-  )
+  ngram_Y, token_Y, count_Y = _joined(parts)
   order = np.lexsort((token_Y, ngram_Y))
   ngram_Y, token_Y = ngram_Y[order], token_Y[order]
   new_Y = np.ones(len(order), bool)
@@ -98,10 +96,17 @@ def _added_up(
   return ngram_Y[first], token_Y[first], counts
 
 
-def _nothing() -> _Flat:
-  """No answers: three empty arrays."""
-  none = np.zeros(0, np.int64)
-  return none, none, none
+def _joined(parts: list[_Flat]) -> _Flat:
+  """What segments answer, one after the other."""
+  if len(parts) == 1:
+    return parts[0]
+  nothing = np.zeros(0, np.int64)
+  first, second, third = (
+    (np.concatenate([nothing, *arrays]) for arrays in zip(*parts, strict=True))
+    if parts
+    else (nothing, nothing, nothing)
+  )
+  return first, second, third
 
 
 def _intervals(

@@ -3,7 +3,8 @@
 """The segments of an FM-index on one device, or spread over several.
 
 Each device holds whole segments, and the rows that n-grams have in these; what
-crosses the network at a step is one sum of counts for each token asked about.
+crosses the network is a sum of counts for each token asked about, and a few for
+each beam.
 """
 
 from __future__ import annotations
@@ -354,7 +355,13 @@ def children(
   found_NxW = jnp.zeros_like(slot_NxW)  # Plus 1, so that they can be added up.
   for s, shard in enumerate(shards):
     rank_NxW = slot_NxW - first_NxS[:, s, None]
-    own_NxW = ~given_NxW & (rank_NxW >= 0) & (rank_NxW < size_NxS[:, s, None])
+    # A sum of rows may have wrapped around, but not where there are slots.
+    own_NxW = (
+      ~given_NxW
+      & (slot_NxW >= 0)
+      & (rank_NxW >= 0)
+      & (rank_NxW < size_NxS[:, s, None])
+    )
     row_NxW = jnp.where(own_NxW, low_NxS[:, s, None] + rank_NxW, 0)
     symbol_NxW, after_NxW = wavelet.symbols_at(shard.block_LxBx32, row_NxW)
     own_NxW &= symbol_NxW > 0

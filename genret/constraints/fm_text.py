@@ -34,9 +34,11 @@ def read_documents(
     ValueError: a document is not one row of integers, or has a token outside
       the vocabulary.
   """
-  if not 1 <= vocab_size <= 1 << 31:
+  if not isinstance(vocab_size, int | np.integer) or not (
+    1 <= vocab_size <= 1 << 31
+  ):
     raise ValueError(
-      f'Expected vocab_size from 1 to 2^31 but got {vocab_size}; pass the size '
+      f'Expected vocab_size from 1 to 2^31 but got {vocab_size!r}; pass the size '
       'of the vocabulary of the model.'
     )
   dtype = np.uint16 if vocab_size <= 1 << 16 else np.int32
@@ -79,7 +81,12 @@ def flat_ngrams(
 def _chunks(rows: Iterable) -> Iterator[list]:
   chunk: list = []
   tokens = 0
-  for row in rows:
+  for index, row in enumerate(rows):
+    if not hasattr(row, '__len__'):
+      raise ValueError(
+        f'Expected a row of tokens for document {index} but got {row!r}; pass '
+        'one sequence for each document.'
+      )
     chunk.append(row)
     tokens += len(row)
     if len(chunk) == _CHUNK_DOCUMENTS or tokens >= _CHUNK_TOKENS:

@@ -85,7 +85,7 @@ class Constraint:
     eos: (arrays, state_N, eos_id) -> int32, the token that ends each beam, -1
       where none does; eos_id is the search's. None if that holds for all.
     max_slots: no state has more slots than this.
-    unsorted_slots: states of so many slots or less have them in any order.
+    unsorted_slots: whether tokens may stand in their slots in any order.
     list_limit: listing so many slots a beam is faster than probing; None if
       nothing is known of that. Speed only.
     vocab_size: all allowed tokens are below; None if that is not known.
@@ -106,7 +106,7 @@ class Constraint:
   _: dataclasses.KW_ONLY
   eos: Callable[[Any, State, int | jax.Array], jax.Array] | None = None
   max_slots: int
-  unsorted_slots: int = 0
+  unsorted_slots: bool = False
   list_limit: int | None = None
   vocab_size: int | None = None
   eos_id: int | None = None

@@ -72,7 +72,7 @@ def side_by_side(
     _finishes if any(c.finishes is not None for c in inner) else None,
     eos=_eos if differ else None,
     max_slots=max(c.max_slots for c in inner),
-    unsorted_slots=max(c.unsorted_slots for c in inner),
+    unsorted_slots=any(c.unsorted_slots for c in inner),
     list_limit=min(limits) if limits else None,
     vocab_size=max(sizes) if len(sizes) == len(inner) else None,
     eos_id=eos_ids.pop() if len(eos_ids) == 1 else None,

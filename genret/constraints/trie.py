@@ -149,7 +149,9 @@ class Trie:
     """
     # JAX keeps the host's copy.
     return trie_host.allowed_tokens(
-      np.asarray(self.token_E), np.asarray(self.first_edge_S1), prefix_NxP
+      np.asarray(self.token_E),
+      np.asarray(self.first_edge_S1),
+      np.asarray(prefix_NxP),
     )
 
   def as_prefix_allowed_tokens_fn(
@@ -191,18 +193,25 @@ class Trie:
 
   @classmethod
   def load(
-    cls, path: str | os.PathLike[str], table: DocidTable | None = None
+    cls,
+    path: str | os.PathLike[str],
+    table: DocidTable | None = None,
+    *,
+    every_byte: bool = False,
   ) -> Trie:
     """Reads a trie written by `save`.
 
     Args:
       path: the folder.
       table: the identifier table it must have been built from, if given.
+      every_byte: check files above 64 MiB whole; else samples of them.
 
     Raises:
       ValueError: the folder is damaged or foreign, or of another table.
     """
-    arrays, meta = array_folder.load(path, kind=KIND, version=VERSION)
+    arrays, meta = array_folder.load(
+      path, kind=KIND, version=VERSION, every_byte=every_byte
+    )
     if table is not None and meta['table_hash'] != table.hash:
       raise ValueError(
         f'Expected a trie of the identifier table {table.hash[:12]} but {path} '
