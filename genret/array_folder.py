@@ -20,9 +20,10 @@ import itertools
 import json
 import os
 import pathlib
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def save(
       _sync_folder(path)
       os.replace(staging / HEADER, path / HEADER)
       _sync_folder(path)
-      for file in old_files:
+      for file in {*old_files, *_left_behind(path, arrays)} - {*files.values()}:
         (path / file).unlink(missing_ok=True)
     else:
       staging.chmod(0o777 & ~_umask())
@@ -190,6 +191,12 @@ def _free_name(path: pathlib.Path, name: str) -> str:
     number += 1
     file = f'{name}.{number}.npy'
   return file
+
+
+def _left_behind(path: pathlib.Path, names: Iterable[str]) -> list[str]:
+  """Numbered files of arrays of these names: who else writes such?"""
+  ours = re.compile(rf'({"|".join(names)})\.[0-9]+\.npy')
+  return [file for file in os.listdir(path) if ours.fullmatch(file)]
 
 
 def _write_array(

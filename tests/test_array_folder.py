@@ -224,3 +224,14 @@ def test_headers_without_samples_are_checked_whole(tmp_path, monkeypatch):
   file.write_bytes(file.read_bytes()[:-1] + b'x')
   with pytest.raises(ValueError, match=r'numbers\.npy to match the checksum'):
     load(tmp_path / 'a')
+
+
+def test_a_save_clears_what_killed_ones_left_behind(tmp_path):
+  save(tmp_path / 'a')
+  for name in ('numbers.7.npy', 'flags.1.npy', 'spiece.model', 'other.1.npy'):
+    (tmp_path / 'a' / name).write_bytes(b'x')
+  save(tmp_path / 'a')
+  kept = {'spiece.model', 'other.1.npy', 'header.json'}
+  arrays = set(os.listdir(tmp_path / 'a')) - kept
+  assert len(arrays) == len(ARRAYS)
+  load(tmp_path / 'a')

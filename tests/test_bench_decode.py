@@ -76,3 +76,11 @@ def test_other_answers_are_told(monkeypatch):
     '',
   ]
   assert {line.ratio for line in lines} == {1.0}
+
+
+@pytest.mark.parametrize('bench', ['decode', 'constraints'])
+def test_nothing_to_measure_is_refused(bench, capsys):
+  with pytest.raises(SystemExit) as stopped:
+    tools.main(['bench', bench, '--batch-size', '0'])
+  assert stopped.value.code == 2
+  assert 'expected at least 1 but got 0' in capsys.readouterr().err

@@ -8,6 +8,7 @@ turn, and the best of several turns counts.
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 import math
@@ -58,6 +59,20 @@ class Times(NamedTuple):
 
   best: float
   median: float
+
+
+class Help(
+  argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter
+):
+  """Keeps the lines of a description and shows defaults."""
+
+
+def at_least_one(text: str) -> int:
+  """An argument that counts something."""
+  value = int(text)
+  if value < 1:
+    raise argparse.ArgumentTypeError(f'expected at least 1 but got {text}')
+  return value
 
 
 def alternate(

@@ -64,22 +64,54 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     prog='genret bench constraints',
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
+    formatter_class=_measure.Help,
   )
   add = parser.add_argument
   add('--parts', nargs='+', default=PARTS, choices=PARTS, help='what to time')
   add('--tokens', metavar='FILE', help='.npy, all tokens (default: synthetic)')
   add('--starts', metavar='FILE', help='.npy, where documents begin, and end')
-  add('--num-tokens', type=int, default=4_440_000, help='of the corpus')
-  add('--vocab-size', type=int, default=32128)
+  add(
+    '--num-tokens',
+    type=_measure.at_least_one,
+    default=4_440_000,
+    help='of the corpus',
+  )
+  add(
+    '--vocab-size',
+    type=_measure.at_least_one,
+    default=32128,
+    help='of the corpus',
+  )
   add('--eos-id', type=int, default=1, help="SEAL's mark between documents")
-  add('--batch-size', type=int, default=20, help='queries')
-  add('--num-beams', type=int, default=15, help='of each query')
-  add('--identifiers', type=int, default=1_000_000, help='of the trie')
-  add('--trie-vocab-size', type=int, default=2048)
-  add('--trie-beams', type=int, default=70, help='of each of two queries')
-  add('--repeats', type=int, default=10, help='turns of each')
-  add('--build-repeats', type=int, default=3, help='turns of each build')
+  add('--batch-size', type=_measure.at_least_one, default=20, help='queries')
+  add(
+    '--num-beams', type=_measure.at_least_one, default=15, help='of each query'
+  )
+  add(
+    '--identifiers',
+    type=_measure.at_least_one,
+    default=1_000_000,
+    help='of the trie',
+  )
+  add(
+    '--trie-vocab-size',
+    type=_measure.at_least_one,
+    default=2048,
+    help='of identifiers',
+  )
+  add(
+    '--trie-beams',
+    type=_measure.at_least_one,
+    default=70,
+    help='of each of two queries',
+  )
+  add('--repeats', type=_measure.at_least_one, default=10, help='turns of each')
+  add(
+    '--build-repeats',
+    type=_measure.at_least_one,
+    default=3,
+    help='turns of each build',
+  )
   add('--json', default='', metavar='FILE', help='write the figures, too')
   add('--sizes', action='store_true', help='measure against the size')
   add(
@@ -98,8 +130,18 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     metavar='N',
     help='identifiers',
   )
-  add('--results', default='docs/results/constraints.json', metavar='FILE')
-  add('--image', default='docs/images/constraints.png', metavar='FILE')
+  add(
+    '--results',
+    default='docs/results/constraints.json',
+    metavar='FILE',
+    help='of --sizes',
+  )
+  add(
+    '--image',
+    default='docs/images/constraints.png',
+    metavar='FILE',
+    help='of --sizes',
+  )
   args = parser.parse_args(argv)
   if (args.tokens is None) != (args.starts is None):
     raise ValueError(

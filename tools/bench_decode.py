@@ -86,7 +86,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     prog='genret bench decode',
     description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
+    formatter_class=_measure.Help,
   )
   add = parser.add_argument
   for name, value, what in (
@@ -103,7 +103,13 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     ('mlp-dim', 2048, 'width of a feed-forward block'),
     ('repeats', 7, 'turns of each'),
   ):
-    add(f'--{name}', type=int, default=value, metavar='N', help=what)
+    add(
+      f'--{name}',
+      type=_measure.at_least_one,
+      default=value,
+      metavar='N',
+      help=what,
+    )
   add('--json', default='', metavar='FILE', help='write the figures, too')
   return parser.parse_args(argv)
 
