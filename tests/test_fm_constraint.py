@@ -88,13 +88,14 @@ def with_gaps(documents) -> FMIndex:
 ROWS = {
   'n-grams': lambda: row(DOCUMENTS, OTHERS),
   'empty index': lambda: row([], []),
-  'rare n-grams with eos': lambda: row(DOCUMENTS, OTHERS, stop=1, ends=EOS),
   'n-grams with a marker': lambda: row(
     [[*d, EOS, 2, 3] for d in DOCUMENTS],
     [[*d, EOS, 3, 2] for d in OTHERS],
     end_id=EOS,
   ),
-  'removed documents': lambda: row(DOCUMENTS, OTHERS, with_gaps, ends=EOS),
+  'rare n-grams with eos, among removed documents': lambda: row(
+    DOCUMENTS, OTHERS, with_gaps, stop=1, ends=EOS
+  ),
 }
 
 

@@ -62,7 +62,7 @@ jax.config.update('jax_numpy_dtype_promotion', 'strict')
 from test_fm_shards import FMIndex, OPTIONS, beams, documents, V
 mesh = jax.make_mesh((8,), ('shards',))
 results = []
-for shards, removed in ((8, []), (11, [3, 7]), (3, [])):
+for shards, removed in ((11, [3, 7]), (3, [])):
   index = FMIndex.build(documents(), V, shards=shards)
   index.remove(removed)
   for options in OPTIONS:
@@ -91,7 +91,7 @@ def test_eight_devices():
   )
   assert process.returncode == 0, process.stderr
   found = iter(json.loads(process.stdout))
-  for removed in ([], [3, 7], []):
+  for removed in ([3, 7], []):
     index = FMIndex.build(documents(), V)
     index.remove(removed)
     index.compact()
@@ -101,10 +101,9 @@ def test_eight_devices():
 
 
 @pytest.mark.parametrize('options', OPTIONS)
-@pytest.mark.parametrize('shards', [2, 5])
-def test_segments_on_one_device(shards, options):
-  index = FMIndex.build(documents(), V, shards=shards)
-  assert len(index.segments) == shards
+def test_segments_on_one_device(options):
+  index = FMIndex.build(documents(), V, shards=5)
+  assert len(index.segments) == 5
   whole = FMIndex.build(documents(), V)
   assert beams(index, options) == beams(whole, options)
 
