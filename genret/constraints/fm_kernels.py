@@ -82,6 +82,30 @@ def _digit_rank(block_32, digit, offset):
   return total
 
 
+@numba.njit(cache=True, inline='always')
+def _digit_at(block_32, offset):
+  """The digit at an offset of a block."""
+  word, bit = offset >> 5, offset & 31
+  return (
+    ((np.int64(block_32[8 + word]) >> bit) & 1)
+    | (((np.int64(block_32[16 + word]) >> bit) & 1) << 1)
+    | (((np.int64(block_32[24 + word]) >> bit) & 1) << 2)
+  )
+
+
+@numba.njit(cache=True)
+def _with_room(row_Xx3, used, wanted):
+  """Rows of which the first are used, with room for so many in all."""
+  size = len(row_Xx3)
+  if wanted <= size:
+    return row_Xx3
+  while size < wanted:
+    size *= 2
+  larger_Xx3 = np.empty((size, 3), np.int64)
+  larger_Xx3[:used] = row_Xx3[:used]
+  return larger_Xx3
+
+
 @numba.njit(cache=True)
 def sorted_position(block_LxBx32, symbol, position):
   """Where, after the last level, the first such symbol at or after position is.
@@ -103,12 +127,7 @@ def symbol_at(block_LxBx32, position):
   levels, blocks, _ = block_LxBx32.shape
   for level in range(levels):
     block_32 = block_LxBx32[level, min(position >> 8, blocks - 1)]
-    word, bit = (position & 255) >> 5, position & 31
-    digit = (
-      ((np.int64(block_32[8 + word]) >> bit) & 1)
-      | (((np.int64(block_32[16 + word]) >> bit) & 1) << 1)
-      | (((np.int64(block_32[24 + word]) >> bit) & 1) << 2)
-    )
+    digit = _digit_at(block_32, position & 255)
     symbol = (symbol << 3) | digit
     position = _digit_rank(block_32, digit, position & 255)
   return symbol, position
@@ -122,8 +141,7 @@ def distinct(block_LxBx32, low, high):
     symbol_X, low_X, high_X: int64.
   """
   levels, blocks, _ = block_LxBx32.shape
-  size = 16
-  found_Xx3 = np.empty((size, 3), np.int64)
+  found_Xx3 = np.empty((16, 3), np.int64)
   found = 0
   stack_Yx4 = np.empty((7 * levels + 2, 4), np.int64)
   stack_Yx4[0, 0], stack_Yx4[0, 1] = 0, 0
@@ -134,23 +152,14 @@ def distinct(block_LxBx32, low, high):
     level, prefix = stack_Yx4[depth, 0], stack_Yx4[depth, 1]
     low, high = stack_Yx4[depth, 2], stack_Yx4[depth, 3]
     if level == levels:
-      if found == size:
-        size *= 2
-        larger_Xx3 = np.empty((size, 3), np.int64)
-        larger_Xx3[:found] = found_Xx3
-        found_Xx3 = larger_Xx3
+      found_Xx3 = _with_room(found_Xx3, found, found + 1)
       found_Xx3[found, 0] = prefix
       found_Xx3[found, 1], found_Xx3[found, 2] = low, high
       found += 1
       continue
     if high - low == 1:  # One symbol: follow it down.
       block_32 = block_LxBx32[level, min(low >> 8, blocks - 1)]
-      word, bit = (low & 255) >> 5, low & 31
-      digit = (
-        ((np.int64(block_32[8 + word]) >> bit) & 1)
-        | (((np.int64(block_32[16 + word]) >> bit) & 1) << 1)
-        | (((np.int64(block_32[24 + word]) >> bit) & 1) << 2)
-      )
+      digit = _digit_at(block_32, low & 255)
       new_low = _digit_rank(block_32, digit, low & 255)
       stack_Yx4[depth, 0], stack_Yx4[depth, 1] = (
         level + 1,
@@ -307,15 +316,11 @@ def live(removed_Mx8, low_X, high_X):
 @numba.njit(cache=True)
 def continuations(block_LxBx32, shift_A, removed_Mx8, low_X, high_X):
   """Range, symbol and count of what follows in documents that are there."""
-  size, found = 1024, 0
-  out_Yx3 = np.empty((size, 3), np.int64)
+  out_Yx3 = np.empty((1024, 3), np.int64)
+  found = 0
   for x in range(len(low_X)):
     symbols, lows, highs = distinct(block_LxBx32, low_X[x], high_X[x])
-    while found + len(symbols) > size:
-      size *= 2
-      larger_Yx3 = np.empty((size, 3), np.int64)
-      larger_Yx3[:found] = out_Yx3[:found]
-      out_Yx3 = larger_Yx3
+    out_Yx3 = _with_room(out_Yx3, found, found + len(symbols))
     for y in range(len(symbols)):
       if symbols[y] == 0:  # the end of a document
         continue

@@ -80,9 +80,7 @@ def _located(
   return ngram_Y[inside], segment.number_D[document_Y], offset_Y[inside]
 
 
-def _added_up(
-  parts: list[_Flat],
-) -> _Flat:
+def _added_up(parts: list[_Flat]) -> _Flat:
   """Continuations in several segments as those in all."""
   if len(parts) == 1:
     return parts[0]
@@ -101,10 +99,8 @@ def _joined(parts: list[_Flat]) -> _Flat:
   if len(parts) == 1:
     return parts[0]
   nothing = np.zeros(0, np.int64)
-  first, second, third = (
-    (np.concatenate([nothing, *arrays]) for arrays in zip(*parts, strict=True))
-    if parts
-    else (nothing, nothing, nothing)
+  first, second, third = map(
+    np.concatenate, zip([nothing] * 3, *parts, strict=True)
   )
   return first, second, third
 

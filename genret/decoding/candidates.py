@@ -178,10 +178,7 @@ def _list_slots(
     beam_BxW, token_BxW, column_BxW, key_BxW = lax.sort(
       (beam_BxW, token_BxW, column_BxW, key_BxW), dimension=1, num_keys=2
     )
-  missing = max(keep - width, 0)
-  key_BxW = jnp.pad(key_BxW, ((0, 0), (0, missing)), constant_values=-jnp.inf)
-  key_BxC, index_BxC = top_k(key_BxW, keep)
-  index_BxC = jnp.minimum(index_BxC, width - 1)
+  key_BxC, index_BxC = _best_columns(key_BxW, keep)
   place_BxC = query_Bx1 * width + column_BxW[query_Bx1, index_BxC]
   token_BxC = token_BxW[query_Bx1, index_BxC]
   return Continuations(
@@ -392,14 +389,21 @@ def _top(candidates: Candidates, keep: int) -> Candidates:
   )
 
 
+def _best_columns(key_BxR: jax.Array, keep: int) -> tuple[jax.Array, jax.Array]:
+  """The C greatest of each row and where they are, -inf where there are fewer."""
+  width = key_BxR.shape[1]
+  missing = max(keep - width, 0)
+  key_BxR = jnp.pad(key_BxR, ((0, 0), (0, missing)), constant_values=-jnp.inf)
+  key_BxC, index_BxC = top_k(key_BxR, keep)
+  return key_BxC, jnp.minimum(index_BxC, width - 1)
+
+
 def _best(candidates: Candidates, num_beams: int, keep: int) -> Continuations:
   """The best C of each query's candidates, filled up where there are fewer."""
   width = candidates.key_NxC.shape[1]
-  key_BxR = candidates.key_NxC.reshape(-1, num_beams * width)
-  missing = max(keep - num_beams * width, 0)
-  key_BxR = jnp.pad(key_BxR, ((0, 0), (0, missing)), constant_values=-jnp.inf)
-  key_BxC, index_BxC = top_k(key_BxR, keep)
-  index_BxC = jnp.minimum(index_BxC, num_beams * width - 1)
+  key_BxC, index_BxC = _best_columns(
+    candidates.key_NxC.reshape(-1, num_beams * width), keep
+  )
   first_B = jnp.arange(len(index_BxC), dtype=jnp.int32) * num_beams
   parent_BxC = first_B[:, None] + index_BxC // width
   column_BxC = index_BxC % width
