@@ -27,7 +27,7 @@ _CORE = [
   'safetensors>=0.5',
   'scikit-learn>=1.5',
   'scipy>=1.15',
-  'sentencepiece>=0.2',
+  'sentencepiece>=0.2.3',
   'tqdm>=4.66',
 ]
 
@@ -36,6 +36,7 @@ _CORE = [
 _TRAIN = [
   'clu>=0.0.12',
   'gin-config>=0.5',
+  'rapidfuzz>=3.9',
   'seqio>=0.0.20',
   'tensorboard>=2.20',
   'tensorflow>=2.20',

@@ -136,6 +136,17 @@ def load(
   return arrays, header['meta']
 
 
+def read_meta(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
+  """What kind of content a folder holds, and its metadata; no array is read.
+
+  Raises:
+    FileNotFoundError: there is no such folder.
+    ValueError: it has no header, or a damaged one.
+  """
+  header = _read_header(pathlib.Path(path))
+  return header['kind'], header['meta']
+
+
 def pack_text(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
   """Texts as arrays: their UTF-8 bytes, and where each begins, with the end."""
   encoded = [text.encode('utf-8', 'surrogatepass') for text in texts]

@@ -19,7 +19,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from genret import ir_datasets_reader, qrels_reader
@@ -87,6 +87,30 @@ class Collection:
       for query_id, judged in self.qrels[split].items()
       for doc_id in judged
     )
+
+  def queries_by_document(self, split: str | None) -> dict[str, list[str]]:
+    """For each document id the queries of the split that it answers.
+
+    Args:
+      split: name of a file in qrels/; None for no queries at all.
+
+    Raises:
+      ValueError: there is no such split.
+    """
+    found: dict[str, list[str]] = {d.doc_id: [] for d in self.documents}
+    if split is None:
+      return found
+    if split not in self.qrels:
+      raise ValueError(
+        f'Expected one of the splits {", ".join(self.qrels)}, got {split!r}.'
+      )
+    for query_id, judgements in self.qrels[split].items():
+      if query_id not in self.queries:
+        continue  # counted by `unknown_judgements`
+      for doc_id, relevance in judgements.items():
+        if relevance > 0 and doc_id in found:
+          found[doc_id].append(self.queries[query_id])
+    return found
 
 
 def resolve(path: PathLike) -> PathLike:
@@ -207,7 +231,7 @@ def load_collection(path: PathLike) -> Collection:
   )
 
 
-def documents_hash(documents: list[Document]) -> str:
+def documents_hash(documents: Iterable[Document]) -> str:
   """Returns sha256 over (doc_id, title, text) of the documents in order.
 
   Each field is preceded by its length, so that no two corpora share a stream;

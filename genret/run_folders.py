@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from genret.docids.table import DocidTable
+from genret import identifiers
 from genret.text_files import write_text
 from genret.vocabulary import HASH_FIELD
 
@@ -48,13 +48,15 @@ def open_log(path: Path, first_step: int) -> tuple[Any, float]:
 
 
 def copy_docids(source: Path, target: Path) -> None:
-  """Puts identifiers and vocabulary into the run folder, whole or not at all."""
+  """Puts identifiers and vocabulary into the run folder, whole or not at all.
+
+  Files are linked where the file system can: an index may be larger than all
+  else of a run, and none is ever written in place.
+  """
   if source.absolute() == target.absolute():
     return
   if target.is_dir():
-    tables = DocidTable.load(target), DocidTable.load(source)
-    names = {(t.hash, t.meta.get(HASH_FIELD)) for t in tables}
-    if len(names) == 1:
+    if _name(target) == _name(source):
       return
     raise ValueError(
       f'Expected the identifiers that {target.parent} was trained with, got '
@@ -62,5 +64,23 @@ def copy_docids(source: Path, target: Path) -> None:
     )
   temporary = target.with_name(f'.{target.name}.{os.getpid()}')
   shutil.rmtree(temporary, ignore_errors=True)
-  shutil.copytree(source, temporary, ignore=shutil.ignore_patterns('tfds'))
+  shutil.copytree(
+    source,
+    temporary,
+    ignore=shutil.ignore_patterns('tfds'),
+    copy_function=_link,
+  )
   os.replace(temporary, target)
+
+
+def _name(folder: Path) -> tuple[str, str | None]:
+  """What tells identifiers and their vocabulary from others."""
+  found = identifiers.load(folder)
+  return found.hash, found.meta.get(HASH_FIELD)
+
+
+def _link(source: str, target: str) -> None:
+  try:
+    os.link(source, target)
+  except OSError:  # another file system, or one without links
+    shutil.copy2(source, target)

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import seqio
 
-from genret import embeddings, features
+from genret import embeddings, features, identifiers
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import documents_hash, read_documents
 from genret.docids.table import DocidTable
@@ -170,8 +170,9 @@ def input_vocabulary(docids: str | os.PathLike[str]) -> seqio.Vocabulary:
 
 def output_vocabulary(docids: str | os.PathLike[str]) -> seqio.Vocabulary:
   """The tokens of a folder of identifiers, as they are."""
-  table = DocidTable.load(docids)
-  return seqio.PassThroughVocabulary(table.vocab_size, table.eos_id)
+  return seqio.PassThroughVocabulary(
+    identifiers.vocab_size(docids), vocabulary_lib.EOS_ID
+  )
 
 
 def _trim(tokens: Sequence[int]) -> list[int]:

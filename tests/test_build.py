@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tiny_collection
 
-from genret import embeddings, vocabulary
+from genret import embeddings, identifiers, vocabulary
 from genret.corpus import Document
 from genret.docids import build, clusters
 from genret.docids.table import DocidTable
@@ -53,7 +53,7 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
   loaded = DocidTable.load(tmp_path / 'a')
   assert (loaded.hash, loaded.meta) == (table.hash, table.meta)
   assert loaded.doc_ids == tuple(d.doc_id for d in collection.documents)
-  assert build.vocab_size(tmp_path / 'a') == table.vocab_size
+  assert identifiers.vocab_size(tmp_path / 'a') == table.vocab_size
   initial = embeddings.load(tmp_path / 'a')
   assert initial.input_VxE.shape == (table.vocab_size, 8)
   # The same again, to the last byte.
@@ -99,7 +99,8 @@ def test_queries_of_a_split_count_as_text_of_what_they_ask_for(tmp_path):
       # A word that is not in the text has letters that are in no piece.
       assert (vocabulary.UNK_ID not in row) == expected
       assert not expected or idf_V[row].all()
-  assert build._queries_of(collection, 'train') == [[], ['zebra']]
+  by_document = collection.queries_by_document('train')
+  assert by_document == {'a': [], 'b': ['zebra']}
 
 
 @pytest.mark.parametrize('as_folder', [True, False])

@@ -19,6 +19,7 @@ import tensorflow as tf
 import tiny
 
 import genret.gin_configs
+from genret import identifiers
 from genret.corpus import load_collection
 from genret.docids import build
 from genret.models import weights
@@ -66,7 +67,7 @@ def prepared(tmp_path_factory):
     vocabulary_size=100,
     dimensions=32,
   )
-  module = Transformer(tiny.config(build.vocab_size(docids)))
+  module = Transformer(tiny.config(identifiers.vocab_size(docids)))
   tokens = jnp.ones((1, 1), jnp.int32)
   variables = module.init(
     jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
@@ -135,7 +136,7 @@ def test_a_model_has_the_identifiers_tokens(name, prepared):
   )
   module = gin.query_parameter('%MODEL').scoped_configurable_fn()
   assert isinstance(module, Transformer)
-  assert module.config.vocab_size == build.vocab_size(prepared['DOCIDS'])
+  assert module.config.vocab_size == identifiers.vocab_size(prepared['DOCIDS'])
   if name != FROM_CHECKPOINT:
     # T5 1.1, whose dropout is a macro.
     assert module.config.dropout_rate == 0.1

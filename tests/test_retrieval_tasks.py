@@ -17,7 +17,7 @@ import tensorflow as tf
 import tiny_collection
 
 from genret import corpus as corpus_lib
-from genret import vocabulary
+from genret import identifiers, vocabulary
 from genret.docids import build
 from genret.tasks import retrieval
 
@@ -239,7 +239,7 @@ def test_the_vocabularies_are_those_of_the_folder(folders):
   text = collection.documents[0].text
   assert given.encode(text) == pieces.encode(text)
   found = retrieval.output_vocabulary(docids)
-  assert found.vocab_size == build.vocab_size(docids)
+  assert found.vocab_size == identifiers.vocab_size(docids)
   assert found.eos_id == vocabulary.EOS_ID
   for row in table.values():
     assert found.encode(row) == found.decode(row) == row

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny_collection
 
-from genret import embeddings, tools, vocabulary
+from genret import embeddings, ngram_index, tools, views, vocabulary
 from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
 from genret.docids import build
@@ -200,20 +200,30 @@ def test_fm_holds_the_documents(corpus, tmp_path, capsys):
     output / vocabulary.VOCABULARY_FILE, index.meta
   )
   assert index.meta['corpus_hash'] == collection.hash
-  for number, document in enumerate(collection.documents):
-    written = pieces.decode(index.document(number).tolist())
-    whole = f'{document.title} @@ {document.text}'
-    assert written == pieces.decode(pieces.encode(whole))
+  marks = views.markers(pieces.get_piece_size())
+  rows = views.document_rows(collection.documents, pieces, marks)
+  for number, row in enumerate(rows):
+    assert index.document(number).tolist() == row.tolist()
   shown = capsys.readouterr().out
   assert re.search(rf'documents  {len(index):,}\n', shown)
   assert re.search(r'bytes to decode  [\d,]+ \(\d+\.\d\d a token\)', shown)
-  # With the vocabulary of the first, and another separator.
+  # With the vocabulary of the first, and the train queries as a third view.
   again = ('--vocabulary', str(output / vocabulary.VOCABULARY_FILE))
-  again += ('--separator', '', '--output', str(tmp_path / 'b'))
-  assert tools.main([*words, *again]) == 0
-  other = FMIndex.load(tmp_path / 'b')
+  again += ('--pseudo-queries', 'train', '--dimensions', '8')
+  assert tools.main([*words, *again, '--output', str(tmp_path / 'b')]) == 0
+  other = ngram_index.load(tmp_path / 'b')
   assert other.meta['vocabulary_hash'] == index.meta['vocabulary_hash']
-  assert other.num_tokens < index.num_tokens
+  assert other.hash != index.meta['hash']
+  asked = collection.queries_by_document('train')
+  for number, document in enumerate(collection.documents):
+    written = other.fm.document(number).tolist()
+    for query in asked[document.doc_id]:
+      key = [marks.query, *pieces.encode(query), marks.end]
+      assert other.fm.count(key) >= 1
+      assert any(written[i : i + len(key)] == key for i in range(len(written)))
+  initial = embeddings.load(tmp_path / 'b')
+  assert initial.output_VxE.shape == (other.vocab_size, 8)
+  assert re.search(r'pseudo-queries  [1-9]', capsys.readouterr().out)
 
 
 def test_fm_spares_what_is_no_index(corpus, tmp_path, capsys):

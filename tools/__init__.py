@@ -25,6 +25,7 @@ _BENCH = 'bench_'
 _EXTRA_OF = {
   'clu': 'train',
   'gin': 'train',
+  'rapidfuzz': 'train',
   'seqio': 'train',
   'tensorboard': 'train',
   'tensorflow': 'train',

@@ -3,31 +3,30 @@
 """Prepare a corpus: name its documents, or index the n-grams that they hold.
 
 `docids` writes identifiers, their vocabulary and latent vectors; `fm` writes an
-FM-index of the tokens of each document, its title first.
+FM-index of each document's title and text (and of queries that it answers, where
+these are given), with the vocabulary beside it.
 
 example:
   genret index docids --scheme atomic --corpus my_beir_folder --output docids
   genret index docids --scheme hierarchical-kmeans --option k=10 --option c=100 \\
     --corpus genret:squadshifts_wiki --queries-split train --output docids
   genret index fm --corpus my_beir_folder --vocabulary spiece.model --output fm
+  genret index fm --corpus my_beir_folder --dimensions 512 --output fm
 """
 
 import argparse
-import os
 import re
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import sentencepiece
 
-from genret import vocabulary
+from genret import ngram_index
 from genret.constraints import fm_files
-from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
-from genret.corpus import Document, load_collection
+from genret.corpus import load_collection
 from genret.docids import build
+from genret.pseudo_queries import read_pseudo_queries
 
 
 def main(argv: Sequence[str]) -> int:
@@ -103,9 +102,26 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
     help='pieces to train (default %(default)s)',
   )
   add(
-    '--separator',
-    default='@@',
-    help='what stands between title and text (default %(default)s)',
+    '--text-tokens',
+    type=int,
+    help='rows of the model that text takes; default: the pieces',
+  )
+  add(
+    '--pseudo-queries',
+    metavar='FILE or SPLIT',
+    help='a third view of the documents (MINDER): .jsonl of {"doc_id": ..., '
+    '"queries": [...]}, or the queries of a split',
+  )
+  add(
+    '--queries-split',
+    help="count this split's queries as document text in the vocabulary and "
+    'in the latent vectors',
+  )
+  add(
+    '--dimensions',
+    type=int,
+    default=0,
+    help='of latent vectors for a model to start from (default: none)',
   )
   add(
     '--shards',
@@ -116,9 +132,11 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
   add(
     '--sample-rate',
     type=int,
-    default=8,
-    help='one position of so many keeps its place (default %(default)s)',
+    default=1,
+    help='one position of so many keeps its place: 4 bytes each, and the time '
+    'of scoring grows with it (default %(default)s)',
   )
+  add('--seed', type=int, default=0, help='of the latent vectors')
 
 
 def _docids(arguments: argparse.Namespace) -> dict[str, str]:
@@ -153,55 +171,36 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
 def _fm(arguments: argparse.Namespace) -> dict[str, str]:
   fm_files.check_output(arguments.output)
   collection = load_collection(arguments.corpus)
-  with tempfile.TemporaryDirectory() as folder:
-    model = arguments.vocabulary
-    if model is None:
-      model = os.path.join(folder, vocabulary.VOCABULARY_FILE)
-      texts = [f'{d.title} {d.text}' for d in collection.documents]
-      vocabulary.train_vocabulary(texts, model, size=arguments.vocabulary_size)
-    pieces = vocabulary.load_vocabulary(model)
-    index = FMIndex.build(
-      _token_rows(collection.documents, pieces, arguments.separator),
-      pieces.get_piece_size(),
-      labels=[document.doc_id for document in collection.documents],
-      meta={
-        vocabulary.HASH_FIELD: vocabulary.vocabulary_hash(model),
-        'corpus_hash': collection.hash,
-        'separator': arguments.separator,
-      },
-      shards=arguments.shards,
-      sample_rate=arguments.sample_rate,
-      progress=True,
-    )
-    index.save(arguments.output)
-    vocabulary.copy_vocabulary(
-      model, os.path.join(arguments.output, vocabulary.VOCABULARY_FILE)
-    )
+  queries = read_pseudo_queries(arguments.pseudo_queries, collection)
+  found = ngram_index.build(
+    collection,
+    arguments.output,
+    vocabulary=arguments.vocabulary,
+    vocabulary_size=arguments.vocabulary_size,
+    text_tokens=arguments.text_tokens,
+    pseudo_queries=queries,
+    queries_split=arguments.queries_split,
+    dimensions=arguments.dimensions,
+    shards=arguments.shards,
+    sample_rate=arguments.sample_rate,
+    seed=arguments.seed,
+    progress=True,
+  )
+  index = found.fm
   tokens = max(index.num_tokens, 1)
   return {
     'documents': f'{len(index):,}',
+    'without a title': f'{sum(not d.title for d in collection.documents):,}',
+    'without words': f'{collection.empty_documents:,}',
+    'pseudo-queries': f'{sum(map(len, queries.values())):,}',
     'tokens': f'{index.num_tokens:,}',
     'vocabulary': f'{index.vocab_size:,}',
     'segments': str(len(index.segments)),
     'bytes to decode': f'{index.decoding_nbytes:,} '
     f'({index.decoding_nbytes / tokens:.2f} a token)',
     'bytes in all': f'{index.nbytes:,} ({index.nbytes / tokens:.2f} a token)',
+    'hash': found.hash[:16],
   }
-
-
-def _token_rows(
-  documents: Sequence[Document],
-  pieces: sentencepiece.SentencePieceProcessor,
-  separator: str,
-) -> Iterator[np.ndarray]:
-  """The tokens of each document: title, separator and text."""
-  for first in range(0, len(documents), 1000):
-    texts = [
-      f'{d.title} {separator} {d.text}' if d.title else d.text
-      for d in documents[first : first + 1000]
-    ]
-    for row in pieces.encode(texts):
-      yield np.array(row, np.int32)
 
 
 def _vectors(path: str) -> np.ndarray:

@@ -12,12 +12,10 @@ Ids below `first_token` are text; `vectors()` gives document vectors to those
 that want them. Adding a scheme is adding a module; nothing else names it.
 """
 
-import contextlib
 import dataclasses
 import importlib
 import os
 import pkgutil
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,8 +24,8 @@ from typing import Any
 import numpy as np
 import sentencepiece
 
-from genret import array_folder, embeddings
 from genret import docids as docids_package
+from genret import embeddings
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Collection, Document
 from genret.docids.table import DocidTable
@@ -103,7 +101,7 @@ def build(
     )
   if dimensions < 2:
     raise ValueError(f'Expected 2 dimensions or more, got {dimensions}.')
-  queries = _queries_of(collection, queries_split)
+  queries = list(collection.queries_by_document(queries_split).values())
   texts = [f'{d.title}\n{d.text}' for d in documents]
   with tempfile.TemporaryDirectory() as folder:
     if vocabulary is None:
@@ -166,15 +164,12 @@ def _write(
   The old latent vectors go first, since their header does not tell builds of
   equal identifiers apart; the table tells a vocabulary that is not its own.
   """
-  latent = Path(output) / 'latent'
-  with contextlib.suppress(OSError, ValueError):  # nothing that would load
-    array_folder.load(latent, kind='genret.latent', version=1)
-    shutil.rmtree(latent)
+  embeddings.remove(output)
   vocabulary_lib.copy_vocabulary(
     vocabulary, Path(output) / vocabulary_lib.VOCABULARY_FILE
   )
   table.save(output)
-  embeddings.save(output, initial, table)
+  embeddings.save(output, initial, table.hash)
 
 
 def _name(
@@ -193,28 +188,3 @@ def _name(
     raise ValueError(
       f'Expected options of the scheme {scheme}, got {dict(options)}: {error}.'
     ) from error
-
-
-def vocab_size(docids: str | os.PathLike[str]) -> int:
-  """Tokens of a model for the identifiers in a folder; bind it from gin."""
-  return DocidTable.load(docids).vocab_size
-
-
-def _queries_of(
-  collection: Collection, split: str | None
-) -> list[Sequence[str]]:
-  """For each document the queries of the split that it answers."""
-  found: dict[str, list[str]] = {d.doc_id: [] for d in collection.documents}
-  if split is not None:
-    if split not in collection.qrels:
-      raise ValueError(
-        f'Expected one of the splits {", ".join(collection.qrels)}, got '
-        f'{split!r}.'
-      )
-    for query_id, judgements in collection.qrels[split].items():
-      if query_id not in collection.queries:
-        continue  # counted by Collection.unknown_judgements
-      for doc_id, relevance in judgements.items():
-        if relevance > 0 and doc_id in found:
-          found[doc_id].append(collection.queries[query_id])
-  return list(found.values())

@@ -1,0 +1,42 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""What names documents: a table of identifiers, or an index of n-grams.
+
+Both are folders with a vocabulary beside their arrays, made by `genret index`;
+gin files call them DOCIDS.
+"""
+
+import os
+
+from genret import array_folder, ngram_index
+from genret.constraints import fm_files
+from genret.constraints.fm_index import FMIndex
+from genret.constraints.trie import Trie
+from genret.docids.table import DocidTable
+from genret.ngram_index import NgramIndex
+
+Identifiers = DocidTable | NgramIndex
+
+
+def load(folder: str | os.PathLike[str]) -> Identifiers:
+  """Opens whichever `genret index` wrote.
+
+  Raises:
+    FileNotFoundError: there is no such folder.
+    ValueError: it is damaged, or holds something else.
+  """
+  kind, _ = array_folder.read_meta(folder)
+  if kind == fm_files.KIND:
+    return ngram_index.load(folder)
+  return DocidTable.load(folder)
+
+
+def vocab_size(docids: str | os.PathLike[str]) -> int:
+  """Tokens of a model for the identifiers in a folder; bind it from gin."""
+  return int(array_folder.read_meta(docids)[1]['vocab_size'])
+
+
+def constraint(docids: str | os.PathLike[str]) -> Trie | FMIndex:
+  """What keeps decoding inside the corpus; bind it from gin."""
+  found = load(docids)
+  return found.fm if isinstance(found, NgramIndex) else Trie.from_table(found)

@@ -1,0 +1,59 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Pseudo-queries: what somebody might search a document by, from a file.
+
+The third view of MINDER (Li et al., ACL 2023) and what DSI-QG trains on: usually
+written by a doc-to-query model, or the training queries of the collection.
+"""
+
+import json
+import pathlib
+
+from genret.corpus import Collection
+from genret.text_files import PathLike, read_lines
+
+
+def read_pseudo_queries(
+  source: PathLike | None, collection: Collection
+) -> dict[str, list[str]]:
+  """Queries that documents answer, by document id: the third view of MINDER.
+
+  Args:
+    source: a `.jsonl[.gz]` file of `{"doc_id": ..., "queries": [...]}`, a
+      document in several lines allowed; the name of a split, for its queries;
+      None for none.
+    collection: whose documents they are of.
+
+  Returns:
+    Documents without any are left out.
+
+  Raises:
+    ValueError: naming file and line, for a line of another form; for a name
+      that is neither a file nor a split.
+  """
+  if source is None:
+    return {}
+  if str(source) in collection.qrels:
+    found = collection.queries_by_document(str(source))
+    return {doc_id: queries for doc_id, queries in found.items() if queries}
+  if not pathlib.Path(source).is_file():
+    raise ValueError(
+      'Expected pseudo-queries as a .jsonl file or one of the splits '
+      f'{", ".join(collection.qrels) or "(none)"}, got {str(source)!r}.'
+    )
+  found = {}
+  for place, line in read_lines(source):
+    try:
+      fields = json.loads(line)
+      doc_id, queries = fields['doc_id'], fields['queries']
+    except (ValueError, KeyError, TypeError):
+      doc_id, queries = None, None
+    if not isinstance(queries, list) or not all(
+      isinstance(text, str) for text in [doc_id, *queries]
+    ):
+      raise ValueError(
+        f'{place}: expected {{"doc_id": text, "queries": [texts]}}, found '
+        f'{line[:80]!r}; correct the line.'
+      )
+    found.setdefault(doc_id, []).extend(queries)
+  return {doc_id: queries for doc_id, queries in found.items() if queries}
