@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = '0.1.0'
 
 if TYPE_CHECKING:
-  from genret.constraints.combine import end_at, limit_length, with_prefix
+  from genret.constraints.combine import (
+    end_at,
+    limit_length,
+    start_after,
+    with_prefix,
+  )
   from genret.constraints.fm_index import FMIndex
   from genret.constraints.side_by_side import side_by_side
   from genret.constraints.trie import Trie
@@ -32,6 +37,7 @@ _MODULE_OF = {
   'end_at': 'genret.constraints.combine',
   'limit_length': 'genret.constraints.combine',
   'side_by_side': 'genret.constraints.side_by_side',
+  'start_after': 'genret.constraints.combine',
   'with_prefix': 'genret.constraints.combine',
 }
 
@@ -46,6 +52,7 @@ __all__ = [
   'end_at',
   'limit_length',
   'side_by_side',
+  'start_after',
   'with_prefix',
 ]
 

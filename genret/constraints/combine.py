@@ -5,6 +5,7 @@
 | function | an answer is one of the constraint's that |
 |---|---|
 | `with_prefix` | begins with given tokens |
+| `start_after` | begins with given tokens, which it leaves out |
 | `end_at` | ends with a given token instead of the search's eos |
 | `limit_length` | has a length within bounds |
 | `side_by_side.side_by_side` | its query's own constraint allows |
@@ -13,7 +14,7 @@ They nest, and what they are given may differ from query to query. The inner
 constraint travels among the arrays of the outer one, so its functions are static
 and its arrays are arguments of jit. Titles and n-grams of one index in one batch:
 
-  with_prefix(end_at(index, end_B), prefix_BxP)
+  start_after(end_at(index, end_B), mark_BxP)
 
 with -1 in both for the queries that ask for n-grams.
 """
@@ -38,6 +39,7 @@ class _Rules(NamedTuple):
 
   inner: Constraint
   prefix_QxP: jax.Array | None = None
+  before_QxP: jax.Array | None = None
   eos_Q: jax.Array | None = None
   shortest_Q: jax.Array | None = None
   longest_Q: jax.Array | None = None
@@ -47,7 +49,7 @@ class _Rules(NamedTuple):
 class _RuledState(NamedTuple):
   inner: State
   query_N: jax.Array
-  written_N: jax.Array  # Tokens so far.
+  written_N: jax.Array  # Tokens so far; -1 where none may be.
 
 
 def with_prefix(constraint: SupportsConstraint, prefix: Any) -> Constraint:
@@ -65,34 +67,31 @@ def with_prefix(constraint: SupportsConstraint, prefix: Any) -> Constraint:
     ValueError: the prefix has another shape or type, or a gap.
   """
   inner = constraint.constraint()
-  try:
-    prefix = np.asarray(prefix) if isinstance(prefix, list) else prefix
-    prefix = jnp.asarray(prefix, None if np.size(prefix) else jnp.int32)
-  except ValueError as error:
-    raise ValueError(
-      'Expected a prefix of shape [P] or [B, P] but got rows of different '
-      'lengths; fill up shorter rows with -1.'
-    ) from error
-  if prefix.ndim not in (1, 2) or not jnp.issubdtype(prefix.dtype, jnp.integer):
-    raise ValueError(
-      'Expected a prefix of integers of shape [P] or [B, P] but got '
-      f'{prefix.dtype} of shape {prefix.shape}; fill up shorter rows with -1.'
-    )
-  rows = jnp.atleast_2d(prefix.astype(jnp.int32))
-  _check_least('a prefix', rows, -1)
-  if not isinstance(rows, jax.core.Tracer) and bool(
-    ((rows[:, :-1] < 0) & (rows[:, 1:] >= 0)).any()
-  ):
-    raise ValueError(
-      'Expected -1 in a prefix only behind its tokens but got a token behind a '
-      '-1; move the tokens to the front.'
-    )
+  rows, batch_size = _prefix_rows(prefix)
   rows = jnp.pad(rows, ((0, 0), (0, 1)), constant_values=-1)
-  return _ruled(
-    _Rules(inner, prefix_QxP=rows),
-    len(rows) if prefix.ndim == 2 else None,
-    eos_id=inner.eos_id,
-  )
+  rules = _Rules(inner, prefix_QxP=rows)
+  return _ruled(rules, batch_size, eos_id=inner.eos_id)
+
+
+def start_after(constraint: SupportsConstraint, prefix: Any) -> Constraint:
+  """Lets answers be what may follow these tokens, which are not written.
+
+  They count neither for the length nor for the score, and the model does not
+  read them: titles, say, that stand behind a mark in an index of documents. A
+  query whose prefix the constraint does not allow has no answers. A length
+  that is limited within `constraint` includes the prefix.
+
+  Args:
+    constraint: what must allow the prefix and what follows.
+    prefix: int [P], or [B, P] with one row a query; -1 fills up shorter rows.
+
+  Raises:
+    ValueError: the prefix has another shape or type, or a gap.
+  """
+  inner = constraint.constraint()
+  rows, batch_size = _prefix_rows(prefix)
+  rules = _Rules(inner, before_QxP=rows)
+  return _ruled(rules, batch_size, eos_id=inner.eos_id)
 
 
 def end_at(constraint: SupportsConstraint, eos_id: Any) -> Constraint:
@@ -157,8 +156,35 @@ def limit_length(
       f"and the constraint's is {inner.eos_id}; pass eos_id to limit_length."
     )
   eos = jnp.asarray(known, jnp.int32)
-  rules = _Rules(inner, None, None, shortest_Q, longest_Q, eos)
+  rules = _Rules(inner, shortest_Q=shortest_Q, longest_Q=longest_Q, eos_id=eos)
   return _ruled(rules, protocol.same_batch(first, second), eos_id=known)
+
+
+def _prefix_rows(prefix: Any) -> tuple[jax.Array, int | None]:
+  """Prefixes as int32 [Q, P], and B if there is one for each query."""
+  try:
+    prefix = np.asarray(prefix) if isinstance(prefix, list) else prefix
+    prefix = jnp.asarray(prefix, None if np.size(prefix) else jnp.int32)
+  except ValueError as error:
+    raise ValueError(
+      'Expected a prefix of shape [P] or [B, P] but got rows of different '
+      'lengths; fill up shorter rows with -1.'
+    ) from error
+  if prefix.ndim not in (1, 2) or not jnp.issubdtype(prefix.dtype, jnp.integer):
+    raise ValueError(
+      'Expected a prefix of integers of shape [P] or [B, P] but got '
+      f'{prefix.dtype} of shape {prefix.shape}; fill up shorter rows with -1.'
+    )
+  rows = jnp.atleast_2d(prefix.astype(jnp.int32))
+  _check_least('a prefix', rows, -1)
+  if not isinstance(rows, jax.core.Tracer) and bool(
+    ((rows[:, :-1] < 0) & (rows[:, 1:] >= 0)).any()
+  ):
+    raise ValueError(
+      'Expected -1 in a prefix only behind its tokens but got a token behind a '
+      '-1; move the tokens to the front.'
+    )
+  return rows, len(rows) if prefix.ndim == 2 else None
 
 
 def _one_or_each(name: str, value: Any) -> tuple[jax.Array, int | None]:
@@ -209,17 +235,29 @@ def _ruled(
 
 
 # The constraint functions. A beam is forced while its prefix is not written, over
-# once it has its greatest length, early while eos must not come next.
+# once it has its greatest length or where what must come before it is refused,
+# early while eos must not come next.
 
 
 def _start(rules: _Rules, n: int) -> _RuledState:
+  inner = rules.inner
   tables = [x for x in rules[1:-1] if x is not None]
-  inner_N = rules.inner.start(rules.inner.arrays, n)
-  return _RuledState(
-    inner_N,
+  state_N = _RuledState(
+    inner.start(inner.arrays, n),
     protocol.query_of_rows(max(map(len, tables)), n),
     jnp.zeros(n, jnp.int32),
   )
+  if rules.before_QxP is None:
+    return state_N
+  inner_N, written_N = state_N.inner, state_N.written_N
+  for before_Q in rules.before_QxP.T:
+    token_N = _look_up(before_Q, state_N)
+    waits_N, token_Nx1 = token_N < 0, jnp.maximum(token_N, 0)[:, None]
+    mass_Nx1, inner_Nx1 = inner.probe(inner.arrays, inner_N, token_Nx1)
+    after_N = jax.tree.map(lambda leaf: leaf[:, 0], inner_Nx1)
+    inner_N = protocol.choose(waits_N, inner_N, after_N)
+    written_N = jnp.where(waits_N | (mass_Nx1[:, 0] > 0), written_N, -1)
+  return state_N._replace(inner=inner_N, written_N=written_N)
 
 
 def _look_up(table_Q: jax.Array, state_N: _RuledState) -> jax.Array:
@@ -239,9 +277,10 @@ def _forced(rules: _Rules, state_N: _RuledState) -> tuple[jax.Array, jax.Array]:
 
 
 def _is_over(rules: _Rules, state_N: _RuledState) -> jax.Array:
-  if rules.longest_Q is None:
-    return jnp.zeros(len(state_N.query_N), bool)
-  return state_N.written_N >= _look_up(rules.longest_Q, state_N)
+  over_N = state_N.written_N < 0
+  if rules.longest_Q is not None:
+    over_N |= state_N.written_N >= _look_up(rules.longest_Q, state_N)
+  return over_N
 
 
 def _early_eos(rules: _Rules, state_N: _RuledState) -> jax.Array:
@@ -333,7 +372,7 @@ def _finishes(rules: _Rules, state_N: _RuledState) -> jax.Array:
 
 def _is_whole(rules: _Rules, state_N: _RuledState) -> jax.Array:
   """Whether beams have their prefix and their least length."""
-  whole_N = jnp.ones(len(state_N.query_N), bool)
+  whole_N = state_N.written_N >= 0
   if rules.shortest_Q is not None:
     whole_N &= state_N.written_N >= _look_up(rules.shortest_Q, state_N)
   if rules.prefix_QxP is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from genret.decoding.beam import BeamSearchOutput, beam_search
 from genret.decoding.sample import constrained_sample
 from genret.models.t5 import Transformer, start_decoding
+from genret.vocabulary import EOS_ID
 
 
 @functools.partial(
@@ -20,6 +21,7 @@ from genret.models.t5 import Transformer, start_decoding
     'module',
     'num_beams',
     'max_length',
+    'eos_id',
     'normalize',
     'length_penalty',
     'alpha',
@@ -36,6 +38,7 @@ def generate(
   *,
   num_beams: int,
   max_length: int,
+  eos_id: int = EOS_ID,
   normalize: str = 'vocabulary',
   length_penalty: str = 'none',
   alpha: float = 1.0,
@@ -55,6 +58,7 @@ def generate(
     constraint: as `beam_search` takes it.
     num_beams: K.
     max_length: L, the longest output, end-of-sequence included.
+    eos_id: the token that ends an answer, such as the mark behind a title.
     normalize: as `beam_search` takes it, and so the others.
     length_penalty: how answers of several lengths compare.
     alpha: exponent of the length penalty.
@@ -75,6 +79,7 @@ def generate(
     num_beams=num_beams,
     max_length=max_length,
     constraint=constraint,
+    eos_id=eos_id,
     normalize=normalize,
     length_penalty=length_penalty,
     alpha=alpha,

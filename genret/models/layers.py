@@ -182,21 +182,31 @@ def relative_position_buckets(
 
 
 class RelativePositionBias(nn.Module):
-  """Attention biases [1, H, query, key] that depend on distance alone."""
+  """Attention biases [1, H, query, key] that depend on distance alone.
+
+  Of positions 0 to length - 1, or [B, H, M, M] of the positions [B, M] given.
+  """
 
   num_heads: int
   bidirectional: bool
   dtype: Any
 
   @nn.compact
-  def __call__(self, length: int) -> Array:
+  def __call__(self, length: int, position_BxM: Array | None = None) -> Array:
     shape, axes = (self.num_heads, _NUM_BUCKETS), ('heads', 'relpos_buckets')
     init = _scaled(1.0, 'fan_avg', 'uniform')
-    table = param('rel_embedding', init, shape, axes)
-    buckets = relative_position_buckets(
-      length, bidirectional=self.bidirectional
+    table = param('rel_embedding', init, shape, axes).astype(self.dtype)
+    bucketed = functools.partial(
+      relative_position_buckets, bidirectional=self.bidirectional
     )
-    return table.astype(self.dtype)[None, :, buckets]
+    if position_BxM is None:
+      return table[None, :, bucketed(length)]
+    # A row that holds every bucket: distances beyond share those of its ends.
+    far = _MAX_DISTANCE
+    bucket_R = jnp.asarray(bucketed(2 * far + 1)[far])
+    relative_BxMxM = position_BxM[:, None, :] - position_BxM[:, :, None]
+    bucket_BxMxM = bucket_R[jnp.clip(relative_BxMxM, -far, far) + far]
+    return jnp.moveaxis(table[:, bucket_BxMxM], 0, 1)
 
 
 class Attention(nn.Module):

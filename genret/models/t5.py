@@ -195,16 +195,21 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-  """The decoder's layers over embedded tokens [B, L, E], to logits [B, L, V].
+  """The decoder's layers, from embedded tokens to states, both [B, L, E].
 
-  With tied embeddings it returns the states [B, L, E] that give the logits.
+  `logits_dense` scores states, unless embeddings are tied. `positions` [B, L] of
+  the tokens are 0 to length - 1 where not given.
   """
 
   config: T5Config
 
   def setup(self) -> None:
-    layers = range(self.config.num_decoder_layers)
-    self.layers = [DecoderLayer(self.config) for _ in layers]
+    cfg = self.config
+    self.layers = [DecoderLayer(cfg) for _ in range(cfg.num_decoder_layers)]
+    if not cfg.logits_via_embedding:
+      # Logits are float32 whatever the activations are, for a stable loss.
+      init, axes = cfg.logits_init or dense_init, ('embed', 'vocab')
+      self.logits_dense = Dense(cfg.vocab_size, axes, init, jnp.float32)
 
   def cross_keys_values(self, encoded_BxTxE: Array) -> list[KeysValues]:
     return [layer.cross_keys_values(encoded_BxTxE) for layer in self.layers]
@@ -219,21 +224,16 @@ class Decoder(nn.Module):
     length: int,
     deterministic: bool,
     decode: bool,
+    positions: Array | None = None,
   ) -> Array:
     cfg = self.config
     mode: dict[str, Any] = {'deterministic': deterministic}
-    bias = _position_bias(cfg, False)(length)
+    bias = _position_bias(cfg, False)(length, positions)
     x = dropout(cfg.dropout_rate)(x, **mode)
     for layer, keys_values in zip(self.layers, cross, strict=True):
       x = layer(x, keys_values, masks, bias, decode=decode, **mode)
     x = RMSNorm(cfg.dtype, name='decoder_norm')(x)
-    x = dropout(cfg.dropout_rate)(x, **mode)
-    if cfg.logits_via_embedding:
-      return x
-    # Logits are float32 whatever the activations are, for a stable loss.
-    init, axes = cfg.logits_init or dense_init, ('embed', 'vocab')
-    out = Dense(cfg.vocab_size, axes, init, jnp.float32, name='logits_dense')
-    return out(x)
+    return dropout(cfg.dropout_rate)(x, **mode)
 
 
 def _mask(
@@ -320,11 +320,15 @@ class Transformer(nn.Module):
     if not isinstance(encoded, list):
       encoded = self.decoder.cross_keys_values(encoded)
     length = (decode and max_decode_length) or decoder_input_tokens.shape[1]
-    mode = {'deterministic': not enable_dropout, 'decode': decode}
+    mode: Any = {'deterministic': not enable_dropout, 'decode': decode}
     x = self.token_embedder(decoder_input_tokens)
-    x = self.decoder(x, encoded, masks, length=length, **mode)
-    tied = self.config.logits_via_embedding
-    return self.token_embedder.logits(x) if tied else x
+    return self.logits(self.decoder(x, encoded, masks, length=length, **mode))
+
+  def logits(self, states: Array) -> Array:
+    """Logits [B, L, V] of the decoder's states [B, L, E]."""
+    if self.config.logits_via_embedding:
+      return self.token_embedder.logits(states)
+    return self.decoder.logits_dense(states)
 
   def __call__(
     self,
