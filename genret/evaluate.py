@@ -2,19 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decodes the queries of a split, ranks, measures, and compares with BM25."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genret import metrics, report, runs
 from genret.baselines.bm25 import BM25, random_order
 from genret.corpus import Collection, load_collection
 from genret.models import checkpoints
-from genret.ranking.documents import are_identifiers
 from genret.searcher import Searcher
+
+if TYPE_CHECKING:
+  from genret.ngram_searcher import NgramSearcher
 
 # The baselines rank this many documents, as many as R@100 looks at.
 DEPTH = 100
@@ -67,11 +71,11 @@ def split_queries(
 
 
 def evaluate_searcher(
-  searcher: Searcher,
+  searcher: Searcher | NgramSearcher,
   queries: Mapping[str, str],
   qrels: Mapping[str, Mapping[str, int]],
   *,
-  num_beams: int | None = None,
+  depth: int | None = None,
   measures: Sequence[str] = metrics.MEASURES,
   progress: bool = False,
 ) -> System:
@@ -81,30 +85,17 @@ def evaluate_searcher(
     searcher: the generative system.
     queries: texts by query id.
     qrels: their judgements.
-    num_beams: K; the searcher's own number where None. A measure at a cut-off
-      deeper than K sees K documents.
+    depth: documents ranked, the searcher's own number where None; of one that
+      writes identifiers as many as beams. A measure at a deeper cut-off sees no
+      more.
     measures: names of ir_measures.
     progress: show a progress bar.
   """
   start = time.perf_counter()
-  num_beams = num_beams or searcher.num_beams
-  output = searcher.decode(list(queries.values()), num_beams, progress=progress)
-  run = searcher.rank(output, list(queries), num_beams)
+  run, rates = searcher.measured(queries, depth, progress=progress)
   seconds = time.perf_counter() - start
-  table = searcher.table
-  identifiers = searcher.trie.num_identifiers
-  return System(
-    run=run,
-    evaluation=metrics.evaluate(runs.trec_scores(run), qrels, measures),
-    rates={
-      'legal_rate': metrics.legal_rate(
-        are_identifiers(output.tokens, output.lengths, table), output.legal
-      ),
-      'dead_end_rate': metrics.dead_end_rate(output.legal, identifiers),
-      'collision_rate': table.collision_rate,
-    },
-    seconds=seconds,
-  )
+  evaluation = metrics.evaluate(runs.trec_scores(run), qrels, measures)
+  return System(run, evaluation, rates, seconds)
 
 
 def evaluate_baselines(
@@ -145,7 +136,7 @@ def write_report(
   *,
   corpus: str | os.PathLike[str],
   split: str = 'test',
-  num_beams: int = DEPTH,
+  depth: int = DEPTH,
   measures: Sequence[str] = metrics.MEASURES,
   seed: int = 0,
   initial: bool = False,
@@ -160,7 +151,8 @@ def write_report(
     run_folder: what `genret train` left.
     corpus: the collection.
     split: whose queries to search.
-    num_beams: K, of the generative system.
+    depth: documents ranked by the generative system; beams, too, where it
+      writes identifiers.
     measures: names of ir_measures.
     seed: of the random order; also noted in the report.
     initial: measure the untrained model (the checkpoint of step 0) too.
@@ -186,7 +178,7 @@ def write_report(
       searcher,
       queries,
       qrels,
-      num_beams=num_beams,
+      depth=depth,
       measures=measures,
       progress=progress,
     )
@@ -210,11 +202,11 @@ def write_report(
     },
     'collection': collection.name,
     'corpus_hash': collection.hash,
-    'docids_hash': searcher.table.hash,
+    'docids_hash': searcher.docids_hash,
     'split': split,
     'queries': len(queries),
     'documents': len(collection.documents),
-    'num_beams': num_beams,
+    'depth': depth,
     'seed': seed,
     'seconds': {**extra.pop('seconds', {}), **seconds},
     **extra,

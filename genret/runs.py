@@ -1,12 +1,13 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Run files: ranked documents per query, as TREC's tools exchange them.
+"""Ranked documents per query, and run files as TREC's tools exchange them.
 
 A line is `qid Q0 docid rank score tag`. trec_eval ignores the rank: it orders
 a query's documents by score, descending, and equal scores by document id,
 descending. It also keeps scores in single precision, so that two scores which
 differ in their tenth digit are equal to it. Files written here therefore carry
 strictly decreasing single-precision scores, and every tool sees our order.
+`run_formats` has the formats of BEIR and KILT.
 """
 
 import dataclasses
@@ -20,6 +21,44 @@ from genret.text_files import PathLike, read_lines, write_text
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Span:
+  """Where an n-gram stands in a document.
+
+  Attributes:
+    view: 'title', 'body' or 'query' (a pseudo-query).
+    start: first character in the text of that view.
+    end: behind the last one.
+    offset: first token in the document's row of the index.
+  """
+
+  view: str
+  start: int
+  end: int
+  offset: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Match:
+  """An n-gram that speaks for a document: a part of why it was found.
+
+  Attributes:
+    text: the n-gram in words; marks of views are left out.
+    tokens: its token ids.
+    count: how often the corpus has it.
+    log_probability: what the model gives it for the query.
+    contribution: what it adds to the score; those of a hit sum to its score.
+    spans: where the document has it.
+  """
+
+  text: str
+  tokens: tuple[int, ...]
+  count: int
+  log_probability: float
+  contribution: float
+  spans: tuple[Span, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Hit:
   """One retrieved document.
 
@@ -27,11 +66,14 @@ class Hit:
     doc_id: the document.
     score: larger is better.
     text: what to show a person, for example the title; may be empty.
+    matches: the n-grams that it was found by, greatest contribution first;
+      none where the model writes identifiers.
   """
 
   doc_id: str
   score: float
   text: str = ''
+  matches: tuple[Match, ...] = ()
 
   @property
   def docid(self) -> str:

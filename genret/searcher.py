@@ -3,23 +3,29 @@
 """Searcher: a query goes in, ranked documents come out.
 
 The walk of a query: tokenise, encode once, beam search under the trie of the
-corpus's identifiers, map beams to documents.
+corpus's identifiers, map beams to documents. Where documents are named by their
+n-grams the walk is that of `ngram_searcher.NgramSearcher`, which answers to the
+same methods; `Searcher.load` opens either.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 import sentencepiece
 from tqdm import tqdm
 
+from genret import identifiers as identifiers_lib
+from genret import metrics
 from genret import vocabulary as vocabulary_lib
 from genret.constraints.trie import Trie
 from genret.corpus import Document, documents_hash, read_documents
@@ -28,14 +34,20 @@ from genret.decoding.generate import generate_batches
 from genret.docids.table import DocidTable
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
-from genret.ranking.documents import rank_documents, to_hits
+from genret.ranking.documents import are_identifiers, rank_documents, to_hits
 from genret.runs import Hit
 from genret.text_files import write_text
+
+if TYPE_CHECKING:
+  from genret.ngram_searcher import NgramSearcher
 
 # What a run folder holds; `genret train` writes it.
 SETTINGS_FILE = 'searcher.json'
 DOCIDS_FOLDER = 'docids'
 _SETTINGS = ('corpus', 'input_length', 'num_beams', 'query_prefix')
+# How an index of n-grams is searched: `ngram_keys.KeyOptions` and
+# `ngrams.Scoring`, by the names of their fields.
+_NGRAM_SETTINGS = ('keys', 'scoring')
 
 
 class Searcher:
@@ -98,7 +110,7 @@ class Searcher:
   @classmethod
   def load(
     cls, run_folder: str | os.PathLike[str], *, step: int | None = None
-  ) -> Searcher:
+  ) -> Searcher | NgramSearcher:
     """Opens what `genret train` left.
 
     Args:
@@ -121,18 +133,33 @@ class Searcher:
       )
     settings = _read_settings(path)
     config, params = checkpoints.load_model(folder, step=step)
-    table = DocidTable.load(folder / DOCIDS_FOLDER)
-    return cls(
+    found = identifiers_lib.load(folder / DOCIDS_FOLDER)
+    return make_searcher(
       Transformer(config),
       params,
-      vocabulary=vocabulary_lib.load_vocabulary(
-        folder / DOCIDS_FOLDER, table.meta
-      ),
-      table=table,
-      documents=_documents(settings['corpus'], table),
-      input_length=settings['input_length'],
-      num_beams=settings['num_beams'],
-      query_prefix=settings['query_prefix'],
+      folder / DOCIDS_FOLDER,
+      settings,
+      documents=_documents(settings['corpus'], found),
+    )
+
+  @property
+  def doc_ids(self) -> Sequence[str]:
+    """The ids of all documents."""
+    return self.table.doc_ids
+
+  @property
+  def docids_hash(self) -> str:
+    """The hash of the identifiers."""
+    return self.table.hash
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """What determines the answers: model, identifiers, settings (SHA-256)."""
+    return fingerprint(
+      self.module,
+      self.params,
+      self.table.hash,
+      [self.input_length, self.num_beams, self.batch_size, self.query_prefix],
     )
 
   def search(self, query: str, k: int = 10) -> list[Hit]:
@@ -149,7 +176,7 @@ class Searcher:
     Raises:
       ValueError: if k is below 1.
     """
-    _check_hits(k)
+    check_hits(k)
     output = self._decode([query], max(k, self.num_beams), batch_size=1)
     return self.rank(output, [''], k)['']
 
@@ -176,15 +203,53 @@ class Searcher:
       ValueError: if ids and queries differ in number, an id comes twice, or k
         is below 1.
     """
-    _check_hits(k)
-    qids = [str(i) for i in range(len(queries))] if qids is None else list(qids)
-    if len(qids) != len(queries) or len(set(qids)) != len(qids):
-      raise ValueError(
-        f'Expected {len(queries)} distinct query ids, got {len(qids)} of '
-        f'which {len(set(qids))} distinct.'
-      )
-    output = self.decode(queries, max(k, self.num_beams), progress=progress)
-    return self.rank(output, qids, k)
+    return dict(self.search_stream(queries, qids, k, progress=progress))
+
+  def search_stream(
+    self,
+    queries: Sequence[str],
+    qids: Sequence[str] | None = None,
+    k: int = 10,
+    *,
+    progress: bool = False,
+  ) -> Iterator[tuple[str, list[Hit]]]:
+    """As `batch_search`, a query at a time as batches are done, in order."""
+    check_hits(k)
+    num_beams = max(k, self.num_beams)
+
+    def answer(batch: Sequence[str]) -> list[list[Hit]]:
+      output = self._decode(batch, num_beams, batch_size=self.batch_size)
+      names = [str(i) for i in range(len(batch))]
+      return list(self.rank(output, names, k).values())
+
+    return stream(
+      answer, queries, qids, batch_size=self.batch_size, progress=progress
+    )
+
+  def measured(
+    self, queries: Mapping[str, str], k: int | None, *, progress: bool = False
+  ) -> tuple[dict[str, list[Hit]], dict[str, float]]:
+    """Searches queries by id, and tells how the decoding went.
+
+    Args:
+      queries: texts by query id.
+      k: hits, and beams; the searcher's own number of beams where None.
+      progress: show a progress bar.
+
+    Returns:
+      The run; legal_rate, dead_end_rate and collision_rate.
+    """
+    k = k or self.num_beams
+    output = self.decode(list(queries.values()), k, progress=progress)
+    legal = are_identifiers(output.tokens, output.lengths, self.table)
+    rates = {
+      'legal_rate': metrics.legal_rate(legal, output.legal),
+      'dead_end_rate': metrics.dead_end_rate(
+        output.legal, self.trie.num_identifiers
+      ),
+      'collision_rate': self.table.collision_rate,
+    }
+    return self.rank(output, list(queries), k), rates
 
   def doc(self, doc_id: str) -> Document:
     """The document of an id.
@@ -199,9 +264,7 @@ class Searcher:
     return self._documents[doc_id]
 
   def _text(self, doc_id: str) -> str:
-    document = self._documents.get(doc_id)
-    parts = (document.title, document.text) if document else ()
-    return ' | '.join(part for part in parts if part)
+    return shown_text(self._documents.get(doc_id))
 
   def decode(
     self, queries: Sequence[str], num_beams: int, *, progress: bool = False
@@ -274,12 +337,112 @@ class Searcher:
     return to_hits(rankings, qids, self.table.doc_ids, texts=self._texts)
 
 
-def _check_hits(k: int) -> None:
+def make_searcher(
+  module: Transformer,
+  params: Any,
+  docids: str | os.PathLike[str],
+  settings: Mapping[str, Any],
+  *,
+  documents: Sequence[Document] | None = None,
+) -> Searcher | NgramSearcher:
+  """The searcher over whatever identifiers a folder holds.
+
+  Args:
+    module: the model.
+    params: its parameters.
+    docids: a folder of `genret index docids` or `genret index fm`.
+    settings: as `write_settings` writes them.
+    documents: the corpus, for the text of hits.
+  """
+  found = identifiers_lib.load(docids)
+  common: dict[str, Any] = {
+    'documents': documents,
+    'input_length': settings['input_length'],
+    'query_prefix': settings['query_prefix'],
+  }
+  if isinstance(found, DocidTable):
+    return Searcher(
+      module,
+      params,
+      vocabulary=vocabulary_lib.load_vocabulary(docids, found.meta),
+      table=found,
+      num_beams=settings['num_beams'],
+      **common,
+    )
+  from genret import ngram_searcher
+
+  return ngram_searcher.from_settings(module, params, found, settings, **common)
+
+
+def stream(
+  answer: Callable[[Sequence[str]], list[list[Hit]]],
+  queries: Sequence[str],
+  qids: Sequence[str] | None,
+  *,
+  batch_size: int,
+  progress: bool = False,
+) -> Iterator[tuple[str, list[Hit]]]:
+  """Answers queries batch by batch, in order.
+
+  Args:
+    answer: hits for each query of a batch.
+    queries: texts.
+    qids: their distinct ids; '0', '1', ... where None.
+    batch_size: queries at a time.
+    progress: show a progress bar on standard error.
+
+  Raises:
+    ValueError: at once, if ids and queries differ in number or an id comes
+      twice.
+  """
+  names = [str(i) for i in range(len(queries))] if qids is None else list(qids)
+  if len(names) != len(queries) or len(set(names)) != len(names):
+    raise ValueError(
+      f'Expected {len(queries)} distinct query ids, got {len(names)} of '
+      f'which {len(set(names))} distinct.'
+    )
+
+  def answers() -> Iterator[tuple[str, list[Hit]]]:
+    bar = tqdm(
+      total=len(queries), desc='search', unit='query', disable=not progress
+    )
+    with bar:
+      for first in range(0, len(queries), batch_size):
+        batch = queries[first : first + batch_size]
+        found = answer(batch)
+        bar.update(len(batch))
+        yield from zip(names[first : first + batch_size], found, strict=True)
+
+  return answers()
+
+
+def check_hits(k: int) -> None:
+  """Refuses to look for no documents."""
   if k < 1:
     raise ValueError(f'Expected k of at least 1 hit, got {k}; ask for more.')
 
 
-def _documents(corpus: str | None, table: DocidTable) -> list[Document] | None:
+def shown_text(document: Document | None) -> str:
+  """What a hit shows of a document."""
+  parts = (document.title, document.text) if document else ()
+  return ' | '.join(part for part in parts if part)
+
+
+def fingerprint(
+  module: Transformer, params: Any, identity: str, settings: Any
+) -> str:
+  """SHA-256 (hex) of a model, the name of its identifiers and settings."""
+  digest = hashlib.sha256()
+  fields = checkpoints.config_fields(module.config)
+  digest.update(json.dumps([fields, identity, settings]).encode())
+  for array in jax.tree.leaves(params):
+    digest.update(np.ascontiguousarray(array).data)
+  return digest.hexdigest()
+
+
+def _documents(
+  corpus: str | None, found: identifiers_lib.Identifiers
+) -> list[Document] | None:
   """The corpus of the identifiers, or None where there is none to read."""
   if not corpus:
     return None
@@ -292,13 +455,13 @@ def _documents(corpus: str | None, table: DocidTable) -> list[Document] | None:
       stacklevel=3,
     )
     return None
-  expected = table.meta.get('corpus_hash')
-  found = documents_hash(documents)
-  if expected is not None and expected != found:
+  expected = found.meta.get('corpus_hash')
+  hashed = documents_hash(documents)
+  if expected is not None and expected != hashed:
     raise ValueError(
       f'Expected the corpus that the identifiers name (hash '
-      f'{expected[:12]}), {corpus} has hash {found[:12]}; put the old one back, '
-      f'or set corpus to "" in {SETTINGS_FILE} for hits without text.'
+      f'{expected[:12]}), {corpus} has hash {hashed[:12]}; put the old one '
+      f'back, or set corpus to "" in {SETTINGS_FILE} for hits without text.'
     )
   return documents
 
@@ -330,9 +493,9 @@ def write_settings(
   Args:
     run_folder: an existing folder.
     settings: corpus (folder, or '' for hits without text), input_length,
-      num_beams and query_prefix.
+      num_beams and query_prefix; for n-grams also keys and scoring.
   """
-  assert set(settings) == set(_SETTINGS), sorted(settings)
+  assert set(settings) - set(_NGRAM_SETTINGS) == set(_SETTINGS)
   write_text(
     Path(run_folder) / SETTINGS_FILE,
     json.dumps(dict(settings), indent=2) + '\n',

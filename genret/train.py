@@ -25,15 +25,15 @@ from clu import metric_writers
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from genret import identifiers as identifiers_lib
 from genret import run_folders
-from genret import vocabulary as vocabulary_lib
 from genret.corpus import load_collection
 from genret.docids.table import DocidTable
 from genret.evaluate import evaluate_searcher, split_queries
 from genret.losses import TokenLosses, token_losses
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
-from genret.searcher import DOCIDS_FOLDER, Searcher, write_settings
+from genret.searcher import DOCIDS_FOLDER, make_searcher, write_settings
 
 Batch = Mapping[str, Any]  # arrays [batch, length]
 
@@ -56,6 +56,8 @@ def train(
   query_prefix: str = '',
   seed: int = 0,
   num_beams: int = 10,
+  keys: Mapping[str, Any] | None = None,
+  scoring: Mapping[str, Any] | None = None,
   log_period: int = 50,
   eval_period: int = 500,
   eval_split: str = 'dev',
@@ -79,7 +81,7 @@ def train(
     batch_size: examples per step, over all local devices.
     model_dir: the run folder.
     corpus: the collection to evaluate on.
-    docids: folder of the identifiers.
+    docids: folder of the identifiers, or of an index of n-grams.
     optimizer: any of optax; Adafactor at a rate of 0.001 where None.
     initial_checkpoint_path: a folder of `genret convert`, or another run, to
       take the parameters from; they must fit the module.
@@ -90,6 +92,9 @@ def train(
       the same as in training.
     seed: of parameters, data order and dropout.
     num_beams: K of the evaluation and of the searcher.
+    keys: where n-grams name documents, how they are decoded: fields of
+      `ngram_keys.KeyOptions`, by name.
+    scoring: likewise how they score documents: fields of `ngrams.Scoring`.
     log_period: steps between two lines of the log; the loss is checked then.
     eval_period: steps between two evaluations, the first before any training;
       0 for none.
@@ -108,8 +113,8 @@ def train(
   """
   # --- What must fit before anything runs.
   run_folder = Path(model_dir)
-  table = DocidTable.load(docids)
-  _check(module, table, task_feature_lengths, batch_size)
+  found = identifiers_lib.load(docids)
+  _check(module, found, task_feature_lengths, batch_size)
   queries: dict[str, str] = {}
   qrels: dict[str, dict[str, int]] = {}
   if eval_period:
@@ -121,7 +126,7 @@ def train(
     run_folder,
     {
       'model': checkpoints.config_fields(module.config),
-      'docids': table.hash,
+      'docids': found.hash,
       'mixture_or_task_name': mixture_or_task_name,
       'task_feature_lengths': dict(task_feature_lengths),
       'batch_size': batch_size,
@@ -139,6 +144,9 @@ def train(
     'input_length': task_feature_lengths['inputs'],
     'num_beams': num_beams,
     'query_prefix': query_prefix,
+    # These are read where n-grams name documents.
+    'keys': dict(keys or {}),
+    'scoring': dict(scoring or {}),
   }
   write_settings(run_folder, settings)
 
@@ -187,15 +195,6 @@ def train(
       skip=first_step,
       use_cached=use_cached_tasks,
     )
-    searcher = Searcher(
-      module,
-      state[0],
-      vocabulary=vocabulary_lib.load_vocabulary(docids, table.meta),
-      table=table,
-      input_length=task_feature_lengths['inputs'],
-      num_beams=num_beams,
-      query_prefix=query_prefix,
-    )
     writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
     closing.callback(writer.close)
     log, earlier_seconds = run_folders.open_log(
@@ -223,6 +222,9 @@ def train(
         disable=not progress,
       )
     )
+
+    if eval_period:
+      searcher = make_searcher(module, state[0], docids, settings)
 
     def measure(step: int) -> None:
       searcher.params = state[0]
@@ -356,22 +358,24 @@ def _finite(pending: list[TokenLosses], step: int) -> np.ndarray:
 
 def _check(
   module: Transformer,
-  table: DocidTable,
+  found: identifiers_lib.Identifiers,
   task_feature_lengths: Mapping[str, int],
   batch_size: int,
 ) -> None:
-  needed = int(table.lengths_D.max(initial=0)) + 1
+  needed = 2  # a token and end-of-sequence
+  if isinstance(found, DocidTable):
+    needed = int(found.lengths_D.max(initial=0)) + 1
   if task_feature_lengths.get('targets', 0) < needed:
     raise ValueError(
       f"Expected task_feature_lengths['targets'] of at least {needed}, got "
       f'{task_feature_lengths.get("targets")}; the longest identifier and its '
       'end-of-sequence must fit.'
     )
-  if module.config.vocab_size != table.vocab_size:
+  if module.config.vocab_size != found.vocab_size:
     raise ValueError(
-      f'Expected a model over the {table.vocab_size} tokens of the '
+      f'Expected a model over the {found.vocab_size} tokens of the '
       f'identifiers, got vocab_size={module.config.vocab_size}; set it to '
-      f'{table.vocab_size}.'
+      f'{found.vocab_size}.'
     )
   if batch_size % jax.local_device_count():
     raise ValueError(

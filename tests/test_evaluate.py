@@ -49,7 +49,7 @@ def report(run_folder):
   return evaluate.write_report(
     run_folder,
     corpus=run_folder / 'corpus',
-    num_beams=30,
+    depth=30,
     initial=True,
     extra={'command': 'a test', 'seconds': {'train': 1.5}},
     progress=False,

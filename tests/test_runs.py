@@ -1,5 +1,7 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
+import gzip
+import json
 import os
 
 import hypothesis
@@ -7,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from genret import runs
+from genret import run_formats, runs
+from genret.corpus import Document
 from genret.runs import Hit
 
 
@@ -158,3 +161,178 @@ def test_bad_lines_are_named(tmp_path, line, message):
 def test_a_hit_answers_to_both_names():
   hit = Hit('d', 1.0, 'text')
   assert (hit.doc_id, hit.docid, hit.text) == ('d', 'd', 'text')
+
+
+# Any text names a query or a document there, half a surrogate pair included.
+NAMES = st.text(st.characters(), max_size=5)
+RUNS = st.dictionaries(
+  NAMES,
+  st.tuples(SCORES, st.lists(NAMES, max_size=12, unique=True)).map(
+    lambda found: [
+      Hit(name, score)
+      for name, score in zip(
+        found[1], sorted(found[0], reverse=True), strict=False
+      )
+    ]
+  ),
+  max_size=4,
+)
+
+
+@pytest.mark.parametrize('format', ['beir', 'kilt'])
+@hypothesis.given(run=RUNS)
+@hypothesis.settings(max_examples=100)
+def test_what_is_written_is_read(tmp_path_factory, format, run):
+  path = tmp_path_factory.getbasetemp() / 'any'
+  queries = {query_id: f'<{query_id}>' for query_id in run}
+  run_formats.write_run(path, run, format, queries=queries)
+  read = run_formats.read_run(path, format)
+  # Queries without hits too, in order, and scores as trec_eval must see them.
+  expected = runs.trec_scores(run)
+  assert [(q, list(s.items())) for q, s in read.items()] == [
+    (q, list(s.items())) for q, s in expected.items()
+  ]
+  path.read_bytes().decode('ascii')
+
+
+def test_the_beir_file_is_json(tmp_path):
+  path = tmp_path / 'run.json'
+  run = {'q 1': [Hit('d"9', 2.0), Hit('é', 2.0)], 'none': []}
+  run_formats.write_run(path, run, 'beir')
+  assert path.read_text() == (
+    '{\n"q 1": {"d\\"9": 2.0, "\\u00e9": 1.9999999},\n"none": {}\n}\n'
+  )
+  run_formats.write_beir(path, {})
+  assert json.loads(path.read_text()) == {}
+  assert os.listdir(tmp_path) == ['run.json']
+
+
+def test_pytrec_eval_takes_a_beir_run(tmp_path):
+  pytrec_eval = pytest.importorskip('pytrec_eval')
+  run = {'q': [Hit('a', 1.0), Hit('b', 1.0), Hit('c', 1.0)], 'none': []}
+  run_formats.write_beir(tmp_path / 'run.json', run)
+  evaluator = pytrec_eval.RelevanceEvaluator(
+    {'q': {'b': 1}, 'none': {'b': 1}}, {'recip_rank'}
+  )
+  found = evaluator.evaluate(json.loads((tmp_path / 'run.json').read_text()))
+  assert found == {'q': {'recip_rank': 0.5}, 'none': {'recip_rank': 0.0}}
+
+
+def test_the_kilt_file_is_a_guess_a_query(tmp_path):
+  path = tmp_path / 'run.jsonl'
+  texts = {'7': Document('7', 'Title', 'Text'), '9': Document('9', '', 'Body')}
+  run_formats.write_kilt(
+    path,
+    {'q': [Hit('7', 2.5, 'shown'), Hit('9', 1.0)], 'none': []},
+    {'q': 'who?', 'none': '', 'other': 'x'},
+    documents=texts.__getitem__,
+  )
+  assert [json.loads(line) for line in path.read_text().splitlines()] == [
+    {
+      'id': 'q',
+      'input': 'who?',
+      'output': [
+        {
+          'provenance': [
+            {
+              'wikipedia_id': '7',
+              'title': 'Title',
+              'text': 'Text',
+              'score': 2.5,
+            },
+            {'wikipedia_id': '9', 'text': 'Body', 'score': 1.0},
+          ]
+        }
+      ],
+    },
+    {'id': 'none', 'input': '', 'output': [{'provenance': []}]},
+  ]
+  with pytest.raises(
+    ValueError,
+    match=r"^Expected the text of query 'q' for a KILT run, got .*1 ",
+  ):
+    run_formats.write_run(path, {'q': []}, 'kilt', queries={'x': ''})
+
+
+def kilt_line(query_id, *provenance):
+  return json.dumps({'id': query_id, 'output': [{'provenance': provenance}]})
+
+
+def test_kilt_guesses_of_others_are_read(tmp_path):
+  path = tmp_path / 'run.jsonl.gz'
+  page = [{'wikipedia_id': i} for i in (3, '1', 2)]
+  lines = [
+    # No scores, numbers as ids, a page twice, a provenance without a page.
+    kilt_line(5, page[0], {'title': 'x'}, page[1], page[0], page[2]),
+    # Scores that do not fall are no ranking: the order is.
+    kilt_line('ties', page[0] | {'score': 1.0}, page[1] | {'score': 1}),
+    kilt_line('close', page[0] | {'score': 1 + 1e-9}, page[1] | {'score': 1}),
+    kilt_line('some', page[0] | {'score': 9}, page[1]),
+    kilt_line('falling', page[0] | {'score': 9}, page[1] | {'score': -2.5}),
+    json.dumps({'id': 'answer only', 'output': [{'answer': 'x'}]}),
+  ]
+  path.write_bytes(gzip.compress('\n'.join(lines).encode()))
+  two = {'3': 2.0, '1': 1.0}
+  assert run_formats.read_kilt(path) == {
+    '5': {'3': 3.0, '1': 2.0, '2': 1.0},
+    'ties': two,
+    'close': two,
+    'some': two,
+    'falling': {'3': 9.0, '1': -2.5},
+    'answer only': {},
+  }
+
+
+@pytest.mark.parametrize(
+  ('line', 'message'),
+  [
+    ('{', 'line 2: expected .* exactly one output, found .{.; correct'),
+    ('[]', 'line 2: expected'),
+    ('{"id": 1}', 'line 2: expected'),
+    ('{"output": [{}]}', 'line 2: expected'),
+    ('{"id": 1, "output": []}', 'exactly one output'),
+    ('{"id": 1, "output": [{}, {}]}', 'exactly one output'),
+    ('{"id": 1, "output": ["x"]}', 'exactly one output'),
+    ('{"id": 1, "output": [{"provenance": [3]}]}', 'exactly one output'),
+    ('{"id": 0, "output": [{}]}', "line 2: query '0' was already answered; k"),
+  ],
+)
+def test_bad_guesses_are_named(tmp_path, line, message):
+  path = tmp_path / 'run.jsonl'
+  path.write_text(f'{{"id": "0", "output": [{{}}]}}\n{line}\n')
+  with pytest.raises(ValueError, match=message):
+    run_formats.read_kilt(path)
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    ('', 'run.json: expected one JSON object .* does not parse'),
+    ('[]', 'found list; write the run again'),
+    ('{"q": [1]}', r"for query 'q', found \[1\]"),
+    ('{"q": {"d": "1"}}', 'finite scores'),
+    ('{"q": {"d": true}}', 'finite scores'),
+    ('{"q": {"d": NaN}}', 'finite scores'),
+    ('{"q": {"d": 1e39}}', 'finite scores'),
+    ('{"q": {"d": 1, "d": 2}}', "'d' is listed twice"),
+    ('{"q": {}, "p": {}, "q": {}}', "'q' is listed twice"),
+  ],
+)
+def test_bad_beir_files_are_named(tmp_path, text, message):
+  path = tmp_path / 'run.json'
+  path.write_text(text)
+  with pytest.raises(ValueError, match=message):
+    run_formats.read_beir(path)
+
+
+def test_formats_by_name(tmp_path):
+  path = tmp_path / 'run'
+  run = {'q': [Hit('a', 1.0)]}
+  run_formats.write_run(path, run, tag='mine')
+  assert path.read_text() == 'q Q0 a 1 1.0 mine\n'
+  assert run_formats.read_run(path) == {'q': {'a': 1.0}}
+  message = r"^Expected a format .*\(trec, beir, kilt\), got 'csv'; choose one"
+  with pytest.raises(ValueError, match=message):
+    run_formats.write_run(path, run, 'csv')
+  with pytest.raises(ValueError, match=message):
+    run_formats.read_run(path, 'csv')

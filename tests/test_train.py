@@ -15,6 +15,7 @@ import optax
 import pytest
 import tiny
 
+from genret import identifiers
 from genret import train as train_lib
 from genret.corpus import load_collection
 from genret.docids import build
@@ -68,7 +69,7 @@ def train(
   )
   settings = {
     'module': Transformer(
-      tiny.config(build.vocab_size(docids), **(config or {}))
+      tiny.config(identifiers.vocab_size(docids), **(config or {}))
     ),
     'mixture_or_task_name': mixture,
     'task_feature_lengths': LENGTHS,

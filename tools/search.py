@@ -4,67 +4,289 @@
 
 example:
   genret search --run runs/quickstart "who founded the british museum"
+  genret search --run runs/seal --explain "who founded the british museum"
+  genret search --run runs/seal --html why.html "who founded the museum"
   genret search --run runs/quickstart --queries queries.jsonl --output RUN.trec
+  genret search --run runs/quickstart --queries queries.jsonl \\
+    --output RUN.jsonl --format kilt
   genret search --run runs/quickstart
 
 A file of queries is a BEIR folder, .jsonl or .tsv. Without a query and without
 a file, queries are read line by line.
+
+A search of a file that was interrupted goes on where it stopped when the same
+command is given again: OUTPUT.part keeps what is done until OUTPUT is written.
 """
 
 import argparse
+import dataclasses
+import itertools
 import sys
 import tempfile
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
-from genret.corpus import read_queries
-from genret.runs import write_trec
+from genret import explain, explain_page, run_formats, run_journal
+from genret.corpus import Document, Query, read_queries
+from genret.runs import Hit
 from genret.searcher import Searcher
+from genret.text_files import write_text
+from genret.text_spans import DocumentText
+
+if TYPE_CHECKING:
+  from genret.ngram_searcher import NgramSearcher
+
+AnySearcher = Union[Searcher, 'NgramSearcher']
+
+# Hits of a query unless --hits says otherwise, and those a page shows of each
+# query of a file.
+_HITS, _FILE_HITS, _PAGE_HITS = 5, 100, 10
 
 
 def main(argv: Sequence[str]) -> int:
   """Runs `genret search`."""
+  arguments = _parse(argv)
+  if arguments.queries is not None:
+    _search_file(arguments)
+    return 0
+  if arguments.html is not None:
+    _check_output(Path(arguments.html), '--html')
+  searcher = _load(arguments)
+  if arguments.query is None:
+    _converse(searcher, arguments)
+    return 0
+  hits = _show(searcher, arguments.query, arguments)
+  if arguments.html is not None:
+    _write_page(searcher, [('', arguments.query, hits)], arguments)
+  return 0
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     prog='genret search',
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument('query', nargs='?', help='one query')
-  parser.add_argument('--run', required=True, help='folder of a trained run')
-  parser.add_argument('--queries', help='a file of queries')
-  parser.add_argument('--output', help='the TREC run file to write')
-  parser.add_argument('-k', '--hits', type=int, default=None, metavar='K')
-  parser.add_argument('--tag', default='genret', help='name in the run file')
+  add = parser.add_argument
+  add('query', nargs='?', help='one query')
+  add('--run', required=True, help='folder of a trained run')
+  add(
+    '-k',
+    '--hits',
+    type=int,
+    metavar='K',
+    help=f'documents a query [{_HITS}; {_FILE_HITS} with --queries]',
+  )
+  add('--beams', type=int, metavar='N', help='beams kept [as the run says]')
+  add(
+    '--explain',
+    action='store_true',
+    help='show the n-grams that found each document; with --queries, write '
+    'them to OUTPUT.evidence.jsonl',
+  )
+  add('--html', metavar='FILE', help='write a page with the n-grams marked')
+  file = parser.add_argument_group('with a file of queries')
+  add = file.add_argument
+  add('--queries', metavar='FILE', help='the file')
+  add('--output', metavar='FILE', help='the run file to write')
+  add('--format', choices=run_formats.FORMATS, help='of the run file [trec]')
+  add('--tag', default='genret', help='name in a TREC run [genret]')
+  add('--restart', action='store_true', help='drop what OUTPUT.part keeps')
+  add(
+    '--html-queries',
+    type=int,
+    default=20,
+    metavar='N',
+    help='queries on the page, from the first on [20]',
+  )
   arguments = parser.parse_args(list(argv))
+  problem = _problem(arguments)
+  if problem:
+    parser.error(problem)
+  return arguments
+
+
+def _problem(arguments: argparse.Namespace) -> str | None:
+  """What is wrong with the words of the command, or None."""
   if (arguments.queries is None) != (arguments.output is None):
-    parser.error('expected --queries and --output together, got one of them.')
+    return 'expected --queries and --output together, got one of them.'
   if arguments.query is not None and arguments.queries is not None:
-    parser.error('expected a query or --queries, got both.')
-  if arguments.hits is not None and arguments.hits < 1:
-    parser.error(f'expected --hits of at least 1, got {arguments.hits}.')
-  queries = list(read_queries(arguments.queries)) if arguments.queries else []
-  if arguments.queries:
-    # Now, and not when everything is decoded.
+    return 'expected a query or --queries, got both.'
+  if arguments.queries is None:
+    for name in ('format', 'restart'):
+      if getattr(arguments, name):
+        return f'expected --queries with --{name}, got none.'
+    if arguments.query is None and arguments.html is not None:
+      return 'expected a query or --queries with --html, got neither.'
+  for name in ('hits', 'beams', 'html_queries'):
+    number = getattr(arguments, name)
+    if number is not None and number < 1:
+      flag = name.replace('_', '-')
+      return f'expected --{flag} of at least 1, got {number}.'
+  return None
+
+
+def _load(arguments: argparse.Namespace) -> AnySearcher:
+  """Opens the run; n-grams are traced where somebody asks for them."""
+  searcher = Searcher.load(arguments.run)
+  if not isinstance(searcher, Searcher):
+    searcher.explain = arguments.explain or arguments.html is not None
+  elif arguments.explain:
+    print(
+      f'{arguments.run} finds documents by identifiers: there are no n-grams '
+      'to show.',
+      file=sys.stderr,
+    )
+  # Of the run as it is: --beams is told apart in the header of a journal.
+  _ = searcher.fingerprint
+  beams = arguments.beams
+  if beams is None:
+    return searcher
+  if isinstance(searcher, Searcher):
+    searcher.num_beams = beams
+  else:
+    searcher.keys = dataclasses.replace(
+      searcher.keys, body_beams=beams, title_beams=beams
+    )
+  return searcher
+
+
+def _search_file(arguments: argparse.Namespace) -> None:
+  """Answers a file of queries, batch by batch, and writes what was asked."""
+  queries = list(read_queries(arguments.queries))
+  output = Path(arguments.output)
+  # Now, and not when everything is decoded.
+  if _format(arguments) == 'trec':
     _check_words([arguments.tag], 'tag')
     _check_words((query.query_id for query in queries), 'query id')
-    _check_output(Path(arguments.output))
-  searcher = Searcher.load(arguments.run)
-  if arguments.queries:
-    _check_words(searcher.table.doc_ids, 'document id')
-    run = searcher.batch_search(
-      [query.text for query in queries],
-      [query.query_id for query in queries],
-      arguments.hits or 100,
-      progress=True,
-    )
-    write_trec(arguments.output, run, arguments.tag)
-    print(f'{len(run):,} queries -> {arguments.output}')
-  elif arguments.query is not None:
-    _show(searcher, arguments.query, arguments.hits or 5)
+  _check_output(output, '--output')
+  if arguments.html is not None:
+    if Path(arguments.html).resolve() == output.resolve():
+      raise ValueError(
+        f'Expected two files for --output and --html, got {output} for both; '
+        'rename one.'
+      )
+    _check_output(Path(arguments.html), '--html')
+  searcher = _load(arguments)
+  if _format(arguments) == 'trec':
+    _check_words(searcher.doc_ids, 'document id')
+  k = arguments.hits or _FILE_HITS
+  head = _header(searcher, queries, k, arguments)
+  part = output.with_name(f'{output.name}.part')
+  with run_journal.Journal(part, head, restart=arguments.restart) as journal:
+    if journal.done:
+      print(
+        f'{journal.done:,} of {len(queries):,} queries are answered in {part}',
+        file=sys.stderr,
+      )
+    left = queries[journal.done :]
+    try:
+      journal.record(
+        searcher.search_stream(
+          [query.text for query in left],
+          [query.query_id for query in left],
+          k,
+          progress=True,
+        )
+      )
+    except KeyboardInterrupt:
+      print('the same command again goes on from here', file=sys.stderr)
+      raise
+    _write(searcher, journal, queries, arguments)
+    journal.remove()
+
+
+def _format(arguments: argparse.Namespace) -> str:
+  return arguments.format or 'trec'
+
+
+def _header(
+  searcher: AnySearcher,
+  queries: Sequence[Query],
+  k: int,
+  arguments: argparse.Namespace,
+) -> Mapping[str, int | str]:
+  """What makes a search another one than that of the journal."""
+  if isinstance(searcher, Searcher):
+    beams = [searcher.num_beams]
   else:
-    _converse(searcher, arguments.hits or 5)
-  return 0
+    beams = [searcher.keys.body_beams, searcher.keys.title_beams]
+  traced = not isinstance(searcher, Searcher) and searcher.explain
+  return run_journal.header(
+    searcher.fingerprint,
+    queries,
+    k=k,
+    batch_size=searcher.batch_size,
+    options={'beams': str(beams), 'evidence': traced},
+  )
+
+
+def _write(
+  searcher: AnySearcher,
+  journal: run_journal.Journal,
+  queries: Sequence[Query],
+  arguments: argparse.Namespace,
+) -> None:
+  """Writes everything that was asked for; the run file last."""
+  text_of = {query.query_id: query.text for query in queries}
+  if arguments.explain:
+    path = f'{arguments.output}.evidence.jsonl'
+    explain.write_evidence(path, journal.answers())
+    print(f'evidence -> {path}')
+  if arguments.html is not None:
+    first = itertools.islice(journal.answers(), arguments.html_queries)
+    answers = [(qid, text_of[qid], hits) for qid, hits in first]
+    _write_page(searcher, answers, arguments)
+  run = {
+    qid: [Hit(hit.doc_id, hit.score) for hit in hits]
+    for qid, hits in journal.answers()
+  }
+  run_formats.write_run(
+    arguments.output,
+    run,
+    _format(arguments),
+    tag=arguments.tag,
+    queries=text_of,
+    documents=lambda doc_id: _document(searcher, doc_id),
+  )
+  many = 'y' if len(run) == 1 else 'ies'
+  print(f'{len(run):,} quer{many} -> {arguments.output}')
+
+
+def _write_page(
+  searcher: AnySearcher,
+  answers: Sequence[tuple[str, str, Sequence[Hit]]],
+  arguments: argparse.Namespace,
+) -> None:
+  page = explain_page.page(
+    answers,
+    lambda doc_id: _texts(searcher, doc_id),
+    source=arguments.run,
+    max_hits=None if arguments.queries is None else _PAGE_HITS,
+  )
+  write_text(arguments.html, page)
+  print(f'page -> {arguments.html}')
+
+
+def _document(searcher: AnySearcher, doc_id: str) -> Document:
+  """The document, without title and text where the searcher has none."""
+  try:
+    return searcher.doc(doc_id)
+  except KeyError:
+    return Document(doc_id)
+
+
+def _texts(searcher: AnySearcher, doc_id: str) -> explain_page.Texts:
+  """The views of a document, as the spans of its matches count them."""
+  document = _document(searcher, doc_id)
+  texts = {'title': document.title, 'body': document.text}
+  if not isinstance(searcher, Searcher):
+    index = searcher.identifiers
+    row = index.fm.document(index.fm.number_of(doc_id))
+    found = DocumentText.of(doc_id, row, index.pieces, index.marks, document)
+    texts['query'] = '\n'.join(found.queries)
+  return texts
 
 
 def _check_words(words: Iterable[str], what: str) -> None:
@@ -77,11 +299,11 @@ def _check_words(words: Iterable[str], what: str) -> None:
       )
 
 
-def _check_output(path: Path) -> None:
-  """Makes the folder of a run file and refuses one that takes no files."""
+def _check_output(path: Path, flag: str) -> None:
+  """Makes the folder of a file and refuses one that takes no files."""
   if path.is_dir():
     raise ValueError(
-      f'Expected a file name for --output, got the folder {path}; add a name.'
+      f'Expected a file name for {flag}, got the folder {path}; add a name.'
     )
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -89,12 +311,12 @@ def _check_output(path: Path) -> None:
       pass
   except OSError as error:
     raise ValueError(
-      f'Expected --output in a folder that takes files, {path.parent} does not '
+      f'Expected {flag} in a folder that takes files, {path.parent} does not '
       f'({error.strerror}); give another one.'
     ) from error
 
 
-def _converse(searcher: Searcher, hits: int) -> None:
+def _converse(searcher: AnySearcher, arguments: argparse.Namespace) -> None:
   """Answers queries from standard input until it ends."""
   interactive = sys.stdin.isatty()
   while True:
@@ -105,10 +327,16 @@ def _converse(searcher: Searcher, hits: int) -> None:
       if interactive or not line:
         return
       continue
-    _show(searcher, line.strip(), hits)
+    _show(searcher, line.strip(), arguments)
 
 
-def _show(searcher: Searcher, query: str, hits: int) -> None:
-  for rank, hit in enumerate(searcher.search(query, hits), start=1):
-    text = textwrap.shorten(hit.text, 100, placeholder=' ...')
-    print(f'{rank:>3}  {hit.score:8.3f}  {hit.doc_id}  {text}')
+def _show(
+  searcher: AnySearcher, query: str, arguments: argparse.Namespace
+) -> list[Hit]:
+  """Prints the hits of a query, with their n-grams if asked to."""
+  hits = searcher.search(query, arguments.hits or _HITS)
+  for rank, hit in enumerate(hits, start=1):
+    print(explain.line(rank, hit))
+    if arguments.explain and hit.matches:
+      print(explain.table(hit), end='\n\n')
+  return hits

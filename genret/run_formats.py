@@ -1,0 +1,249 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Run files in every format that other programs ask for.
+
+| format | what                                                                |
+|--------|---------------------------------------------------------------------|
+| `trec` | a line a hit, `qid Q0 docid rank score tag`; see `runs`             |
+| `beir` | one JSON object `{qid: {docid: score}}`, which pytrec_eval takes    |
+| `kilt` | a JSON object a query, as KILT (Petroni et al., NAACL 2021) guesses |
+
+Scores are those of `runs.trec_scores` in all of them, strictly decreasing in
+single precision, so that every tool sees our order.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from genret.corpus import Document
+from genret.runs import Hit, read_trec, trec_scores, write_trec
+from genret.text_files import PathLike, read_lines, write_text
+
+FORMATS = ('trec', 'beir', 'kilt')
+
+
+def write_beir(path: PathLike, run: Mapping[str, Sequence[Hit]]) -> None:
+  """Writes a run atomically as BEIR keeps it: `{qid: {docid: score}}` in JSON.
+
+  Identifiers may be any text. A query without hits has an empty object.
+
+  Raises:
+    ValueError: as `trec_scores`, whose scores it has.
+  """
+  # A query a line: a large file can still be read by people and compared.
+  rows = (
+    f'{json.dumps(query_id)}: {json.dumps(scores)}'
+    for query_id, scores in trec_scores(run).items()
+  )
+  write_text(path, '{\n' + ',\n'.join(rows) + '\n}\n')
+
+
+def read_beir(path: PathLike) -> dict[str, dict[str, float]]:
+  """Reads what `write_beir` writes, plain or `.gz`.
+
+  Raises:
+    ValueError: naming the file, for text that is no JSON object of objects of
+      finite numbers, and for a query or a document that is listed twice.
+  """
+  text = '\n'.join(line for _, line in read_lines(path))
+  try:
+    run = json.loads(text, object_pairs_hook=_without_repeats)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(
+      f'{path}: expected one JSON object {{qid: {{docid: score}}}}, found text '
+      f'that does not parse ({error}); write the run again.'
+    ) from error
+  if not isinstance(run, dict):
+    raise ValueError(
+      f'{path}: expected one JSON object {{qid: {{docid: score}}}}, found '
+      f'{type(run).__name__}; write the run again.'
+    )
+  for query_id, scores in run.items():
+    if not isinstance(scores, dict) or not all(
+      _is_score(score) for score in scores.values()
+    ):
+      raise ValueError(
+        f'{path}: expected {{docid: score}} with finite scores for query '
+        f'{query_id!r}, found {str(scores)[:80]}; write the run again.'
+      )
+  return {
+    query_id: {doc_id: float(score) for doc_id, score in scores.items()}
+    for query_id, scores in run.items()
+  }
+
+
+def write_kilt(
+  path: PathLike,
+  run: Mapping[str, Sequence[Hit]],
+  queries: Mapping[str, str],
+  *,
+  documents: Callable[[str], Document] | None = None,
+) -> None:
+  """Writes a run atomically as KILT's guesses: a JSON object a query.
+
+  Each has one output, whose provenance lists the documents, best first; that of
+  a query without hits is empty. KILT's own program wants the queries of the
+  gold file in its order.
+
+  Args:
+    path: the file.
+    run: `{query_id: [Hit, ...]}`, best first.
+    queries: the text of each query of the run.
+    documents: gives a document by its id, for title and text; both are left out
+      where None, and where they are empty.
+
+  Raises:
+    ValueError: as `trec_scores`, whose scores it has; for a query without text.
+  """
+  lines = []
+  for query_id, scores in trec_scores(run).items():
+    if query_id not in queries:
+      raise ValueError(
+        f'Expected the text of query {query_id!r} for a KILT run, got those of '
+        f'{len(queries)} others; pass it too.'
+      )
+    provenance = []
+    for doc_id, score in scores.items():
+      document = Document(doc_id) if documents is None else documents(doc_id)
+      fields = {'title': document.title, 'text': document.text}
+      provenance.append(
+        {'wikipedia_id': doc_id}
+        | {name: value for name, value in fields.items() if value}
+        | {'score': score}
+      )
+    guess = {
+      'id': query_id,
+      'input': queries[query_id],
+      'output': [{'provenance': provenance}],
+    }
+    lines.append(json.dumps(guess) + '\n')
+  write_text(path, ''.join(lines))
+
+
+def read_kilt(path: PathLike) -> dict[str, dict[str, float]]:
+  """Reads KILT's guesses, plain or `.gz`, as `{query_id: {doc_id: score}}`.
+
+  The order of the provenance is the ranking. Scores are those of the file where
+  they fall from each document to the next in single precision; otherwise (KILT
+  asks for none) n, n - 1, ..., 1. A page in several places counts at its first,
+  as KILT's R-precision has it, and a provenance without a page not at all.
+
+  Raises:
+    ValueError: naming file and line, for a line that is no JSON object with an
+      id and one output, and for a query that comes twice.
+  """
+  run: dict[str, dict[str, float]] = {}
+  for place, line in read_lines(path):
+    query_id, provenance = _guess(place, line)
+    if query_id in run:
+      raise ValueError(
+        f'{place}: query {query_id!r} was already answered; keep one line of '
+        'each query.'
+      )
+    scores: dict[str, Any] = {}
+    for fields in provenance:
+      page = fields.get('wikipedia_id')
+      if page is not None:
+        scores.setdefault(str(page), fields.get('score'))
+    run[query_id] = _falling(scores)
+  return run
+
+
+def write_run(
+  path: PathLike,
+  run: Mapping[str, Sequence[Hit]],
+  format: str = 'trec',
+  *,
+  tag: str = 'genret',
+  queries: Mapping[str, str] | None = None,
+  documents: Callable[[str], Document] | None = None,
+) -> None:
+  """Writes a run in one of FORMATS.
+
+  Args:
+    path: the file, replaced at once when everything is written.
+    run: `{query_id: [Hit, ...]}`, best first.
+    format: one of FORMATS.
+    tag: the name of the run, which only `trec` keeps.
+    queries: for `kilt`, as `write_kilt` takes it.
+    documents: for `kilt`, as `write_kilt` takes it.
+
+  Raises:
+    ValueError: for an unknown format, and as the writer of the format.
+  """
+  _check_format(format)
+  if format == 'trec':
+    write_trec(path, run, tag)
+  elif format == 'beir':
+    write_beir(path, run)
+  else:
+    write_kilt(path, run, queries or {}, documents=documents)
+
+
+def read_run(
+  path: PathLike, format: str = 'trec'
+) -> dict[str, dict[str, float]]:
+  """Reads a run in one of FORMATS as `{query_id: {doc_id: score}}`.
+
+  Raises:
+    ValueError: for an unknown format, and as the reader of the format.
+  """
+  _check_format(format)
+  return {'trec': read_trec, 'beir': read_beir, 'kilt': read_kilt}[format](path)
+
+
+def _guess(place: str, line: str) -> tuple[str, list[dict[str, Any]]]:
+  """The id of a guess and its provenance."""
+  try:
+    fields = json.loads(line)
+    (output,) = fields['output']
+    query_id, provenance = str(fields['id']), output.get('provenance', [])
+  except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    provenance = None
+  if not isinstance(provenance, list) or not all(
+    isinstance(fields, dict) for fields in provenance
+  ):
+    raise ValueError(
+      f'{place}: expected {{"id": ..., "output": [{{"provenance": [...]}}]}} '
+      f'with exactly one output, found {line[:80]!r}; correct the line.'
+    )
+  return query_id, provenance
+
+
+def _falling(scores: Mapping[str, Any]) -> dict[str, float]:
+  """These scores if they fall in single precision, else n, n - 1, ..., 1."""
+  if all(_is_score(score) for score in scores.values()):
+    single = np.asarray(list(scores.values()), np.float32)
+    if np.all(np.diff(single) < 0):
+      return {doc_id: float(score) for doc_id, score in scores.items()}
+  return {
+    doc_id: float(len(scores) - rank) for rank, doc_id in enumerate(scores)
+  }
+
+
+def _is_score(score: Any) -> bool:
+  """Whether it is a number that single precision can hold."""
+  if isinstance(score, bool) or not isinstance(score, int | float):
+    return False
+  return abs(score) <= float(np.finfo(np.float32).max)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """The object of these pairs; JSON itself would keep the last of equal keys."""
+  found = dict(pairs)
+  if len(found) != len(pairs):
+    keys = [key for key, _ in pairs]
+    twice = next(key for key in keys if keys.count(key) > 1)
+    raise ValueError(f'{twice!r} is listed twice')
+  return found
+
+
+def _check_format(format: str) -> None:
+  if format not in FORMATS:
+    raise ValueError(
+      f'Expected a format of run files ({", ".join(FORMATS)}), got {format!r}; '
+      'choose one of these.'
+    )

@@ -1,0 +1,381 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""SEAL's claims, checked: scoring, constraint, and how it compares with BM25.
+
+For each collection and seed a model is trained from scratch
+(experiments/seal_squadshifts.gin), writes n-grams for the test queries with and
+without the constraint, and the same n-grams are scored in every mode. A row of
+results is kept for each model; the page shows means over seeds, and p-values of
+paired randomisation tests over queries, whose measures are means over seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from genret import metrics, ngram_index, runs
+from genret.baselines.bm25 import BM25
+from genret.corpus import Collection, load_collection
+from genret.decoding.ngram_keys import QueryKeys
+from genret.evaluate import DEPTH, split_queries
+from genret.models import checkpoints
+from genret.ngram_searcher import NgramSearcher
+from genret.ranking.ngrams import NgramScorer, Scoring
+from genret.report import write_report
+from genret.searcher import SETTINGS_FILE, Searcher
+from genret.text_files import write_text
+from genret.tools import _study_page
+from genret.tools import train as train_tool
+
+MEASURES = ('Success@1', 'Success@10', 'RR@10', 'nDCG@10')
+# The paper's "LM": n-grams of one length, each document by its best.
+LENGTHS = (3, 4, 5)
+# Which pairs the page compares.
+PAIRS = (
+  ('LM+FM', 'LM, n = 5'),
+  ('intersective', 'LM+FM'),
+  ('intersective', 'intersective, unconstrained'),
+  ('intersective', 'BM25'),
+)
+
+
+def run(
+  *,
+  corpora: Sequence[str],
+  seeds: Sequence[int],
+  steps: int | None,
+  split: str,
+  limit: int | None,
+  trained: Mapping[str, str],
+  work: Path,
+  docs: Path,
+  command: str,
+) -> None:
+  """Trains and measures what is not there yet, then writes the page.
+
+  Args:
+    corpora: collections with training queries.
+    seeds: of the models that are trained from scratch.
+    steps: to train; the experiment's own number where None.
+    split: whose queries to search.
+    limit: how many of them, from the first; None for all.
+    trained: other runs to measure, by name.
+    work: folder of indexes, runs and rows; what is there is not done again.
+    docs: where seal.md and results/seal.json are.
+    command: what to note as the command.
+  """
+  (work / 'rows').mkdir(parents=True, exist_ok=True)
+  for corpus in corpora:
+    judged = _judged(corpus, split, limit)
+    name = judged.collection.name
+    _kept(work, f'{name}.bm25', _bm25, judged)
+    index = work / f'{name}.index'
+    seconds = _index(judged.collection, index)
+    for seed in seeds:
+      folder = work / f'{name}.seed{seed}'
+      _kept(
+        work,
+        f'{name}.scratch.{seed}',
+        _scratch,
+        judged,
+        corpus,
+        index,
+        folder,
+        seed,
+        steps,
+        {'index': seconds},
+      )
+  for model, run_folder in trained.items():
+    settings = json.loads((Path(run_folder) / SETTINGS_FILE).read_text())
+    judged = _judged(settings['corpus'], split, limit)
+    name = f'{judged.collection.name}.{model}.0'
+    _kept(work, name, _measured, judged, Path(run_folder), model, 0, {})
+  rows = [
+    json.loads(path.read_text()) for path in sorted((work / 'rows').glob('*'))
+  ]
+  shown = [{k: v for k, v in row.items() if k != 'per_query'} for row in rows]
+  found = _comparisons(rows)
+  write_report(
+    docs / 'results' / 'seal.json',
+    {'command': command, 'rows': shown, 'comparisons': found},
+  )
+  tables = _study_page.tables(shown, found, MEASURES)
+  _study_page.write(docs / 'seal.md', tables)
+  print(tables)
+
+
+class _Judged(NamedTuple):
+  """A collection and the queries to search."""
+
+  collection: Collection
+  split: str
+  queries: dict[str, str]
+  qrels: dict[str, dict[str, int]]
+
+  def what(self) -> dict[str, Any]:
+    """For a row: what was measured on what."""
+    return {
+      'collection': self.collection.name,
+      'corpus_hash': self.collection.hash,
+      'documents': len(self.collection.documents),
+      'split': self.split,
+      'queries': len(self.queries),
+    }
+
+
+def _judged(corpus: str, split: str, limit: int | None) -> _Judged:
+  collection = load_collection(corpus)
+  return _Judged(
+    collection, split, *split_queries(collection, split, limit=limit)
+  )
+
+
+def _kept(
+  work: Path, name: str, row: Callable[..., dict[str, Any]], *arguments: Any
+) -> None:
+  """Makes a row unless it is there."""
+  path = work / 'rows' / f'{name}.json'
+  if not path.exists():
+    write_report(path, row(*arguments))
+
+
+def _index(collection: Collection, folder: Path) -> float:
+  """Builds the index unless it is there; the seconds that it took."""
+  noted = folder / 'seconds.json'
+  if not noted.exists():
+    start = time.perf_counter()
+    ngram_index.build(collection, folder, queries_split='train', dimensions=512)
+    write_text(noted, json.dumps(time.perf_counter() - start))
+  return float(json.loads(noted.read_text()))
+
+
+def _bm25(judged: _Judged) -> dict[str, Any]:
+  start = time.perf_counter()
+  ranker = BM25(judged.collection.documents)
+  built = time.perf_counter() - start
+  found = ranker.search(judged.queries, DEPTH)
+  seconds = {'index': built, 'search': time.perf_counter() - start - built}
+  measured = metrics.evaluate(runs.trec_scores(found), judged.qrels, MEASURES)
+  return {
+    'systems': {'BM25': dict(measured.mean)},
+    'per_query': {'BM25': measured.per_query},
+    'model': 'BM25',
+    'seed': 0,
+    'seconds': seconds,
+    **judged.what(),
+  }
+
+
+def _scratch(
+  judged: _Judged,
+  corpus: str,
+  index: Path,
+  folder: Path,
+  seed: int,
+  steps: int | None,
+  seconds: dict[str, float],
+) -> dict[str, Any]:
+  """Trains from scratch, and measures the model and its untrained start."""
+  bindings = {
+    'CORPUS': repr(corpus),
+    'DOCIDS': repr(str(index)),
+    'MODEL_DIR': repr(str(folder)),
+    'SEED': seed,
+    'EVAL_PERIOD': 0,
+    'ngrams.mixture.name': repr(f'seal_{judged.collection.name}'),
+  }
+  if steps is not None:
+    bindings['TRAIN_STEPS'] = steps
+  train_tool.parse_config(
+    ['runs/genret_train.gin', 'experiments/seal_squadshifts.gin'],
+    [f'{key} = {value}' for key, value in bindings.items()],
+  )
+  train_tool.run()
+  log = (folder / 'log.jsonl').read_text().splitlines()
+  last = json.loads(log[-1])
+  return _measured(
+    judged,
+    folder,
+    'scratch',
+    seed,
+    {**seconds, 'train': last['seconds']},
+    steps=last['step'],
+    untrained=True,
+  )
+
+
+def _measured(
+  judged: _Judged,
+  folder: Path,
+  model: str,
+  seed: int,
+  seconds: dict[str, float],
+  *,
+  steps: int | None = None,
+  untrained: bool = False,
+) -> dict[str, Any]:
+  """A row: every system of one trained model."""
+  queries = judged.queries
+  searcher = Searcher.load(folder)
+  if not isinstance(searcher, NgramSearcher):
+    raise ValueError(
+      f'Expected a run over an index of n-grams, {folder} has identifiers; '
+      'train with an experiment of SEAL.'
+    )
+  kinds: dict[str, tuple[Any, bool]] = {
+    '': (searcher.params, True),
+    ', unconstrained': (searcher.params, False),
+  }
+  if untrained:
+    _, start = checkpoints.load_model(folder, step=0)
+    kinds[', untrained'] = (start, True)
+  systems, per_query = {}, {}
+  for kind, (params, constrained) in kinds.items():
+    searcher.params = params
+    searcher.keys = dataclasses.replace(searcher.keys, constrained=constrained)
+    label = f'{judged.collection.name} {model} {seed}{kind}'
+    start_time = time.perf_counter()
+    keys = list(_keys(searcher, list(queries.values()), label))
+    seconds[f'keys{kind}'] = time.perf_counter() - start_time
+    modes = _modes()
+    if kind == ', untrained':
+      modes = {'intersective': modes['intersective']}
+    for name, (scoring, length) in modes.items():
+      scorer = NgramScorer(
+        searcher.identifiers.fm, scoring, ignored=searcher.scorer.ignored
+      )
+      start_time = time.perf_counter()
+      run_ = {
+        qid: _hits(scorer, searcher.doc_ids, _of_length(found, length))
+        for qid, found in zip(queries, keys, strict=True)
+      }
+      seconds[f'score {name}{kind}'] = time.perf_counter() - start_time
+      measured = metrics.evaluate(
+        runs.trec_scores(run_), judged.qrels, MEASURES
+      )
+      systems[name + kind] = {
+        **measured.mean,
+        'keys': float(np.mean([len(found.keys) for found in keys])),
+      }
+      per_query[name + kind] = measured.per_query
+  return {
+    'systems': systems,
+    'per_query': per_query,
+    'model': model,
+    'seed': seed,
+    'steps': steps,
+    'seconds': seconds,
+    'docids_hash': searcher.docids_hash,
+    **judged.what(),
+  }
+
+
+def _keys(
+  searcher: NgramSearcher, queries: Sequence[str], label: str
+) -> Iterator[QueryKeys]:
+  for first in tqdm(range(0, len(queries), searcher.batch_size), label):
+    yield from searcher.generate(queries[first : first + searcher.batch_size])
+
+
+def _modes() -> dict[str, tuple[Scoring, int | None]]:
+  """Scorings by name; those of n-grams of one length, and of all keys."""
+  modes: dict[str, tuple[Scoring, int | None]] = {
+    f'LM, n = {n}': (Scoring(mode='lm'), n) for n in LENGTHS
+  }
+  modes['LM+FM'] = (Scoring(mode='lm+fm'), None)
+  modes['intersective'] = (Scoring(), None)
+  return modes
+
+
+def _of_length(found: QueryKeys, length: int | None) -> QueryKeys:
+  """The n-grams of the body with so many tokens, alone; None for all keys."""
+  if length is None:
+    return found
+  kept = [
+    i
+    for i, (key, view) in enumerate(zip(found.keys, found.views, strict=True))
+    if view == 'body' and len(key) == length
+  ]
+  return QueryKeys(
+    [found.keys[i] for i in kept],
+    found.log_probabilities[kept],
+    [found.views[i] for i in kept],
+    None,
+  )
+
+
+def _hits(
+  scorer: NgramScorer, doc_ids: Sequence[str], found: QueryKeys
+) -> list[runs.Hit]:
+  ranked = scorer.score(
+    found.keys,
+    found.log_probabilities,
+    found.unigram_log_probabilities,
+    DEPTH,
+    evidence=False,
+  )
+  return [runs.Hit(doc_ids[d.document], d.score) for d in ranked]
+
+
+def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+  """Each of PAIRS, for each model of each collection, over all its seeds."""
+  groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+  for row in rows:
+    groups.setdefault((row['collection'], row['model']), []).append(row)
+  found = []
+  for (collection, model), group in groups.items():
+    if model == 'BM25':
+      continue
+    baseline = groups.get((collection, 'BM25'), [])
+    for better, worse in PAIRS:
+      ours = _per_query(group, better)
+      theirs = _per_query(baseline if worse == 'BM25' else group, worse)
+      if ours is None or theirs is None or ours.keys() != theirs.keys():
+        continue
+      values = {
+        measure: (
+          np.array(list(ours[measure].values())),
+          np.array([theirs[measure][qid] for qid in ours[measure]]),
+        )
+        for measure in ours
+      }
+      found.append(
+        {
+          'collection': collection,
+          'model': model,
+          'pair': [better, worse],
+          'seeds': len(group),
+          'difference': {
+            m: float((a - b).mean()) for m, (a, b) in values.items()
+          },
+          'p': {
+            m: metrics.paired_randomization_test(a, b)
+            for m, (a, b) in values.items()
+          },
+        }
+      )
+  return found
+
+
+def _per_query(
+  rows: Sequence[Mapping[str, Any]], system: str
+) -> dict[str, dict[str, float]] | None:
+  """Means over rows of each measure on each query."""
+  parts = [r['per_query'][system] for r in rows if system in r['per_query']]
+  if not parts:
+    return None
+  return {
+    measure: {
+      qid: float(np.mean([part[measure][qid] for part in parts]))
+      for qid in parts[0][measure]
+    }
+    for measure in parts[0]
+  }
