@@ -64,31 +64,27 @@ class Marks:
 
     Args:
       text: the whole text.
-      found: neighbours of one strongest n-gram; the others that lie over parts
-        of it get an element of their own within its mark.
+      found: neighbours of one strongest n-gram; the others that lie over
+        parts of it have elements of their own within its mark.
     """
     lead = found[0].matches[0]
-    identity = self._link([lead])
-    inner = []
+    link, inner = self._link(lead), []
     for start, end, (_, *others) in found:
       piece = escape(text[start:end])
-      if others:
-        numbers = ' '.join(map(str, others))
-        link = self._link(others)
-        piece = f'<span data-m="{numbers}"{link}>{piece}</span>'
+      for number in others:
+        piece = f'<span data-m="{number}"{self._link(number)}>{piece}</span>'
       inner.append(piece)
     return (
-      f'<mark class="s{self.level(lead)}" data-m="{lead}"{identity} '
+      f'<mark class="s{self.level(lead)}" data-m="{lead}"{link} '
       f'title="{escape(self.says(lead))}">{"".join(inner)}</mark>'
     )
 
-  def _link(self, numbers: Sequence[int]) -> str:
-    """The id by which the table links to the first of these without a link."""
-    for number in numbers:
-      if number not in self.linked:
-        self.linked.add(number)
-        return f' id="{self.name}m{number}"'
-    return ''
+  def _link(self, number: int) -> str:
+    """The id by which the table links to an n-gram, at its first mark."""
+    if number in self.linked:
+      return ''
+    self.linked.add(number)
+    return f' id="{self.name}m{number}"'
 
   def pieces(self, text: str, found: Sequence[Segment]) -> str:
     """Text and marks of these segments of it."""

@@ -173,11 +173,10 @@ function light(event, on) {
   const lit = new Set();
   for (let e = event.target.closest('[data-m]'); e;
        e = e.parentElement.closest('[data-m]'))
-    e.dataset.m.split(' ').forEach(n => lit.add(n));
+    lit.add(e.dataset.m);
   if (hit && lit.size)
     for (const e of hit.querySelectorAll('[data-m]'))
-      if (e.dataset.m.split(' ').some(n => lit.has(n)))
-        e.classList.toggle('on', on);
+      if (lit.has(e.dataset.m)) e.classList.toggle('on', on);
 }
 for (const [type, on] of [['mouseover', true], ['mouseout', false],
                           ['focusin', true], ['focusout', false]])

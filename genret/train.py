@@ -239,7 +239,7 @@ def train(
       measure(0)
     last_time = time.perf_counter()
     for step in range(first_step + 1, train_steps + 1):
-      batch = jax.device_put(next(batches), split_batch)
+      batch = jax.device_put(_next(batches, mixture_or_task_name), split_batch)
       state, losses = step_fn(
         state, batch, jax.random.fold_in(dropout_key, step)
       )
@@ -332,6 +332,18 @@ def _batches(
   )
   dataset = dataset.batch(batch_size, drop_remainder=True).skip(skip)
   return dataset.prefetch(8).as_numpy_iterator()
+
+
+def _next(batches: Iterator[Batch], name: str) -> Batch:
+  """The next batch; there is always one, unless a task has no examples."""
+  try:
+    return next(batches)
+  except StopIteration:
+    raise ValueError(
+      f'Expected training examples without end, got no more from {name}: one of '
+      'its tasks has none in its training split; leave that task out of the '
+      'mixture (a rate of 0), or check its corpus.'
+    ) from None
 
 
 def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:

@@ -483,6 +483,20 @@ def test_texts_without_a_match_show_their_beginning(length):
   assert length - folded == min(length, 420)
 
 
+def test_n_grams_over_each_other_have_a_mark_each():
+  spans = [('body', 0, 5), ('body', 0, 5), ('body', 0, 5), ('body', 3, 9)]
+  matches = tuple(match('x', 2.0 - n / 4, span) for n, span in enumerate(spans))
+  root = read(
+    [('', 'q', [Hit('d', 6.5, '', matches)])], {'d': {'body': 'a' * 9}}
+  )
+  (element,) = root.all(name='text')
+  check_marks(element, 'a' * 9, matches, 'body')
+  assert [mark.text for mark in element.all('mark')] == ['aaaaa', 'aaaa']
+  assert sorted(e.attributes['href'] for e in root.all('a')) == [
+    f'#q1d1m{n}' for n in range(4)
+  ]
+
+
 def test_pseudo_queries_have_their_block():
   texts = {'d': {'title': 'T', 'body': 'b', 'query': 'who is\nwhat is\nwhere'}}
   hit = Hit('d', 3.0, '', (match('what is', 3.0, ('query', 7, 14)),))

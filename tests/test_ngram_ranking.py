@@ -116,7 +116,7 @@ def test_stage_one_discounts_tokens_that_were_had():
   assert rank(rows, weights, beta=0.0, fully_scored=1)[0].document == 0
   # A key counts once however often it stands there.
   rows = [[A, B, D, A, B], [C, D]]
-  assert rank(rows, {(A, B): 3, (C,): 4}, fully_scored=1)[0].document == 1
+  assert rank(rows, {(A, B): 3, (C,): 3.1}, fully_scored=1)[0].document == 1
 
 
 def test_frequent_keys_find_nothing_and_count_in_what_is_read():
@@ -192,12 +192,26 @@ def test_the_share_of_the_best_key_alone():
     (2, pytest.approx(0.75 * 4.5 + 0.25 * 2.5)),
   ]
   assert parts(found[1]) == {(A,): (3, (0,)), (B,): (1.5, (1,))}
+  # Stage 1 goes by it, too: the greatest weight is not that of the last key.
   found = rank(rows, weights, single_key=1.0, fully_scored=2)
   assert [d.score for d in found] == pytest.approx([3, 3])
 
 
+def test_many_keys_that_begin_alike():
+  pairs = [(first, second) for first in (0, 1) for second in range(2, 400)]
+  rows = [[token for pair in pairs for token in pair]]
+  index = FMIndex.build(rows, 400)
+  scorer = NgramScorer(index, dataclasses.replace(HAND, beta=0.0))
+  log_probs = [-1.0 - i / 1000 for i in range(len(pairs))]
+  (found,) = scorer.score(pairs, log_probs, None, 1)
+  assert [e.tokens for e in found.evidence] == pairs
+  assert [e.log_probability for e in found.evidence] == log_probs
+  assert [e.offsets for e in found.evidence] == [
+    (2 * i,) for i in range(len(pairs))
+  ]
+
+
 def test_alpha_is_of_keys_and_not_of_tokens():
-  rows = [[A, B]]
   scoring = Scoring(add_best_unigrams=False)
   weight = math.log(9)  # Odds of 1, against (1 + 5) / (55 + 5).
   rows = [[A, B], *[[C] * 53]]

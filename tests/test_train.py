@@ -15,7 +15,7 @@ import optax
 import pytest
 import tiny
 
-from genret import identifiers
+from genret import identifiers, ngram_index
 from genret import train as train_lib
 from genret.corpus import load_collection
 from genret.docids import build
@@ -23,7 +23,7 @@ from genret.evaluate import evaluate_searcher, split_queries
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.searcher import Searcher
-from genret.tasks import retrieval
+from genret.tasks import ngrams, retrieval
 
 pytestmark = pytest.mark.optax
 
@@ -357,3 +357,29 @@ def test_batch_is_split_over_devices(corpus, docids, tmp_path):
     )
     found.append(list(losses(folder).values()))
   np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_a_mixture_with_an_empty_task_says_so(tmp_path):
+  # Six words and no title: there are no two spans of ten words.
+  tiny.write_collection(tmp_path / 'corpus')
+  index = ngram_index.build(
+    load_collection(tmp_path / 'corpus'),
+    tmp_path / 'index',
+    vocabulary_size=100,
+  )
+  name = ngrams.mixture(
+    name='empty_task', corpus=tmp_path / 'corpus', index=tmp_path / 'index'
+  )
+  with pytest.raises(ValueError, match='no more from empty_task: one of its'):
+    train_lib.train(
+      module=Transformer(tiny.config(index.vocab_size)),
+      mixture_or_task_name=name,
+      task_feature_lengths=LENGTHS,
+      train_steps=1,
+      batch_size=4,
+      model_dir=tmp_path / 'run',
+      corpus=tmp_path / 'corpus',
+      docids=tmp_path / 'index',
+      eval_period=0,
+      progress=False,
+    )

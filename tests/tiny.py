@@ -12,15 +12,21 @@ from genret.models.t5 import T5Config
 WORDS = [f'{a}{b}' for a in 'bdfgklmnprst' for b in ('ada', 'ilo', 'uke')]
 
 
-def write_collection(folder: pathlib.Path, *, documents: int = 24) -> None:
-  """Writes a BEIR folder: documents of six words, queries of three of them."""
+def write_collection(
+  folder: pathlib.Path, *, documents: int = 24, titles: bool = False
+) -> None:
+  """Writes a BEIR folder: documents of six words, queries of three of them.
+
+  A title repeats the first two words.
+  """
   generator = np.random.default_rng(0)
   (folder / 'qrels').mkdir(parents=True)
   corpus, queries, train, dev = [], [], [], []
   for number in range(documents):
     words = generator.choice(WORDS, 6, replace=False)
     text = ' '.join(words)
-    corpus.append({'_id': f'd{number}', 'title': '', 'text': text})
+    title = ' '.join(words[:2]) if titles else ''
+    corpus.append({'_id': f'd{number}', 'title': title, 'text': text})
     for start in range(4):
       query_id = f'q{number}_{start}'
       text = ' '.join(words[start : start + 3])

@@ -48,8 +48,10 @@ def parse_config(
     ValueError: for a file that does not exist or a binding that is wrong.
   """
   own = str(Path(next(iter(genret.gin_configs.__path__))))
-  for path in ['', *search_paths, own]:
+  folders = ['', *search_paths, own]
+  for path in folders:
     gin.add_config_file_search_path(path)
+  gin_files = [_found(name, folders) for name in gin_files]
   try:
     # gin logs an error for each folder that lacks a file before it looks in
     # the next one.
@@ -71,6 +73,16 @@ def parse_config(
     ) from error
   finally:
     logging.disable(logging.NOTSET)
+
+
+def _found(name: str, folders: Sequence[str]) -> str:
+  """The first such file, as gin would find it; the name where there is none.
+
+  gin takes a folder `runs` of the current one for a package of Python, and
+  fails, where that one is searched for modules.
+  """
+  paths = (Path(folder) / name for folder in folders)
+  return next((str(path) for path in paths if path.is_file()), name)
 
 
 def run() -> Path:

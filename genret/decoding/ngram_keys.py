@@ -369,8 +369,9 @@ def _scores(
     for i in range(len(tokens))
   }
   # As many nodes as the n-grams of a search may need, whatever this batch does.
-  searched = options.rescore and 'body' in options.views
-  nodes = options.body_beams * (options.body_length - 1) + 1 if searched else 0
+  nodes = 32
+  if options.rescore and 'body' in options.views:
+    nodes = max(options.body_beams * (options.body_length - 1) + 1, nodes)
   scores = score_tree.log_probabilities(
     setting.module,
     setting.params,

@@ -217,8 +217,12 @@ def log_probabilities(
 
 
 def bucket(size: int, least: int = 32) -> int:
-  """The smallest of 2^n and 3 * 2^(n-1) that is neither below size nor least."""
-  size = max(size, least, 1)
+  """The size that is compiled for: of `least`, in eights, and of 2^n and
+  3 * 2^(n-1) above it the smallest that is not below `size`."""
+  least = -(-least // 8) * 8
+  size = max(size, 1)
+  if size <= least:
+    return least
   power = 1 << (size - 1).bit_length()
   return power * 3 // 4 if power >= 4 and size <= power * 3 // 4 else power
 

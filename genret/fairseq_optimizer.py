@@ -1,6 +1,6 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Optimizers of several parts, put together for gin files to bind.
+"""The optimizer of fairseq's recipes, put together for gin files to bind.
 
 Optax's own chain takes its parts one after the other, which gin cannot bind.
 """
