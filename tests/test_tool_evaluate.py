@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from genret import metrics, tools
+from genret import metrics, run_formats, runs, tools
 
 QRELS = 'q1 0 d1 1\nq1 0 d2 2\nq2 0 d3 1\nq3 0 d4 1\n'
 RUN = 'q1 Q0 d2 1 2.0 a\nq1 Q0 d1 2 1.0 a\nq2 Q0 d9 1 1.0 a\nq8 Q0 d1 1 1 a\n'
@@ -39,6 +39,23 @@ def test_the_table_is_read_by_a_person(files, capsys):
     'mine: judged queries without a document, each scored 0: 1\n'
     'mine: queries without judgements, left out: 1\n'
   )
+
+
+def test_every_format_of_runs(files, tmp_path, capsys):
+  words = ['--qrels', files['qrels'], '--json']
+  found = {}
+  run = runs.read_trec(files['mine'])
+  hits = {
+    qid: [runs.Hit(d, s) for d, s in scores.items()]
+    for qid, scores in run.items()
+  }
+  for name in run_formats.FORMATS:
+    path = tmp_path / f'run.{name}'
+    run_formats.write_run(path, hits, name, queries=dict.fromkeys(hits, 'q'))
+    assert evaluate('--run', str(path), '--format', name, *words) == 0
+    found[name] = json.loads(capsys.readouterr().out)['measures']
+  assert found['trec'] == found['beir'] == found['kilt']
+  assert found['trec']['RR@10'] == pytest.approx(1 / 3)
 
 
 def test_json_has_the_same_and_more(files, capsys):
@@ -141,11 +158,11 @@ def test_files_agree_with_trec_eval(tmp_path, capsys):
 @pytest.mark.parametrize(
   ('words', 'message'),
   [
-    (['--format', 'kilt'], "expected --format to be one of trec, found 'kilt'"),
+    (['--format', 'dpr'], "one of trec, beir, kilt, found 'dpr'"),
     (['--measures', 'Hits@1'], "such as Success@1, .*found 'Hits@1'"),
-    (['--run', 'gone'], 'Expected a TREC run file, found no file gone; check'),
-    (['--run', '.'], 'Expected a TREC run file, found no file \\.; check the'),
-    (['--baseline', 'gone'], 'a TREC run file, found no file gone; check the'),
+    (['--run', 'gone'], 'Expected a run file, found no file gone; check'),
+    (['--run', '.'], 'Expected a run file, found no file \\.; check the'),
+    (['--baseline', 'gone'], 'a run file, found no file gone; check the'),
     (['--qrels', 'gone'], 'gone: expected a file of judgements, found no such'),
     (['--qrels', '.'], 'expected a file of judgements, found a folder; name'),
     (['--qrels', 'genret:squadshifts_wiki'], 'expected genret:.*/SPLIT with'),

@@ -10,6 +10,7 @@ test between the two.
 Example:
   genret evaluate --run genret.trec --qrels qrels/test.tsv \\
     --measures nDCG@10 R@100 --baseline bm25.trec
+  genret evaluate --run seal.json --format beir --qrels qrels/test.tsv
 """
 
 import argparse
@@ -17,9 +18,8 @@ import json
 import os
 from typing import Any
 
-from genret import corpus, metrics, report, runs
-
-FORMATS = ('trec',)
+from genret import corpus, metrics, report
+from genret.run_formats import FORMATS, read_run
 
 
 def main(argv: list[str]) -> int:
@@ -31,10 +31,10 @@ def main(argv: list[str]) -> int:
       f'{args.format!r}; choose one of these.'
     )
   qrels = corpus.read_qrels(args.qrels)
-  result = _score(args.run, qrels, args.measures)
+  result = _score(args.run, args.format, qrels, args.measures)
   baseline, p_values = None, {}
   if args.baseline is not None:
-    baseline = _score(args.baseline, qrels, args.measures)
+    baseline = _score(args.baseline, args.format, qrels, args.measures)
     p_values = metrics.significance(result, baseline, seed=args.seed)
   if args.json:
     print(json.dumps(_as_json(args, result, baseline, p_values), indent=2))
@@ -71,14 +71,14 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _score(
-  path: str, qrels: corpus.Qrels, measures: list[str]
+  path: str, format: str, qrels: corpus.Qrels, measures: list[str]
 ) -> metrics.Evaluation:
   if not os.path.isfile(path):
     raise FileNotFoundError(
-      f'Expected a TREC run file, found no file {path}; check the path, or '
+      f'Expected a run file, found no file {path}; check the path, or '
       'write one with `genret search --queries ... --output ...`.'
     )
-  return metrics.evaluate(runs.read_trec(path), qrels, measures)
+  return metrics.evaluate(read_run(path, format), qrels, measures)
 
 
 def _as_json(
