@@ -3,6 +3,7 @@
 """SEAL's scoring in plain Python, slow and from the formulas."""
 
 import collections
+import itertools
 import math
 
 
@@ -27,7 +28,7 @@ class PlainScorer:
     self.documents, self.vocab_size = documents, vocab_size
     self.scoring, self.ignored = scoring, set(ignored)
     self.num_tokens = sum(map(len, documents.values()))
-    self.values = []
+    self.candidates, self.values = [], []
 
   def count(self, key):
     return sum(len(occurrences(d, key)) for d in self.documents.values())
@@ -156,18 +157,15 @@ class PlainScorer:
           seen[number] |= set(key)
     share = self.scoring.single_key
     value = {n: (1 - share) * score[n] + share * best[n] for n in best}
-    order = sorted(value, key=lambda n: (-value[n], n))
-    self.values = [value[n] for n in order]
-    return order[: self.scoring.fully_scored]
+    self.candidates = sorted(value, key=lambda n: (-value[n], n))
+    self.values = [value[n] for n in self.candidates]
+    return self.candidates[: self.scoring.fully_scored]
 
-  def cut_between_equals(self):
-    """Whether stage 1 ends between sums that differ in their last digits."""
-    pair = self.values[self.scoring.fully_scored - 1 :][:2]
-    return (
-      self.scoring.fully_scored > 0
-      and len(pair) == 2
-      and pair[0] != pair[1]
-      and math.isclose(*pair, rel_tol=1e-9)
+  def nearly_equal(self):
+    """Whether sums of stage 1 differ in their last digits only."""
+    return any(
+      one != other and math.isclose(one, other, rel_tol=1e-9)
+      for one, other in itertools.pairwise(self.values)
     )
 
   def whole(self, number):

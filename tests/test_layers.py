@@ -78,6 +78,7 @@ EXPERIMENT_LANE = (
   'genret.features',
   'genret.ngram_features',
   'genret.tasks',
+  'genret.tools._study_seal',
   'genret.tools.quickstart',
   'genret.tools.train',
   'genret.train',

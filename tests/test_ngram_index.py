@@ -11,6 +11,7 @@ import pytest
 import tiny_collection
 
 from genret import (
+  array_folder,
   embeddings,
   identifiers,
   ngram_index,
@@ -44,6 +45,8 @@ def test_an_index_is_opened_as_built(collection, tmp_path):
     assert found.marks == views.markers(found.pieces.get_piece_size())
     assert found.fm.labels == [d.doc_id for d in collection.documents]
     assert (found.fm.document(0) == built.fm.document(0)).all()
+  assert ngram_index.load_meta(tmp_path / 'a') == built.meta
+  assert array_folder.read_meta(tmp_path / 'a')[0] == 'fm_index'
   assert identifiers.vocab_size(tmp_path / 'a') == built.vocab_size
   assert isinstance(identifiers.constraint(tmp_path / 'a'), FMIndex)
   initial = embeddings.load(tmp_path / 'a')
@@ -61,6 +64,27 @@ def test_an_index_is_opened_as_built(collection, tmp_path):
   marks = list(built.marks.ids)
   assert not initial.input_VxE[marks].any()
   assert not initial.output_VxE[marks, :-1].any()
+
+
+def test_a_fresh_writer_weighs_frequencies_by_topic():
+  space = embeddings.LatentSpace(
+    np.array([[3, 0], [0, 2], [0, 0]], np.float32),
+    np.array([1, 2, 0], np.float32),
+    np.zeros((1, 2), np.float32),
+  )
+  found = embeddings.initial_text_embeddings(
+    space, 5, np.array([9, 0, 0, 4, 0])
+  )
+  constant, topic, prior = 0.2, 0.4, 0.05
+  rest = (1 - constant**2) ** 0.5
+  expected = [[rest, 0, constant], [0, rest, constant], [0, 0, 1]]
+  assert np.allclose(found.input_VxE[:3], expected, atol=1e-6)
+  assert not found.input_VxE[3:].any()
+  logs = np.log([10, 1, 1, 5, 1])
+  logs = (logs - logs[:3].mean()) * prior
+  expected = [[topic, 0], [0, topic], [0, 0], [0, 0], [0, 0]]
+  assert np.allclose(found.output_VxE, np.c_[expected, logs], atol=1e-6)
+  assert found.idf_V.tolist() == [1, 2, 0, 0, 0]
 
 
 def test_the_hash_tells_what_was_indexed(collection, tmp_path):

@@ -22,13 +22,12 @@ from genret.tasks import ngrams
 pytestmark = pytest.mark.optax
 
 KEYS = {'body_length': 4, 'body_beams': 4, 'title_length': 6, 'title_beams': 3}
-# A random model says less of an n-gram than its frequency does.
-SCORING = {'frequencies': False}
+SCORING = {'beta': 0.7}
 
 
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
-  """A small T5 that has learned to write n-grams for a minute."""
+  """A small T5 that has learned to write n-grams for half a minute."""
   folder = tmp_path_factory.mktemp('seal')
   collection = tiny_collection.write(folder / 'corpus')
   index = ngram_index.build(
@@ -55,17 +54,17 @@ def run(tmp_path_factory):
     ),
     mixture_or_task_name=name,
     task_feature_lengths={'inputs': 24, 'targets': 12},
-    train_steps=150,
+    train_steps=300,
     batch_size=32,
     model_dir=folder / 'run',
     corpus=folder / 'corpus',
     docids=folder / 'index',
-    optimizer=optax.adam(3e-3),
+    optimizer=optax.adam(5e-3),
     keys=KEYS,
     scoring=SCORING,
-    eval_period=150,
+    eval_period=300,
     eval_split='train',
-    checkpoint_period=150,
+    checkpoint_period=300,
     progress=False,
   )
   return folder / 'run', collection
@@ -98,15 +97,15 @@ def test_training_helps(run, searcher):
   log = [json.loads(x) for x in (folder / 'log.jsonl').read_text().splitlines()]
   before, after = (x for x in log if 'train/Success@1' in x)
   assert before['step'] == 0
-  assert after['step'] == 150
-  # One of thirty documents has the name that the query says, and the untrained
-  # model has the query's own words for keys, too.
-  assert after['train/Success@1'] >= 0.8
+  assert after['step'] == 300
+  # The untrained model has the query's own words for keys, too.
+  assert after['train/Success@1'] >= before['train/Success@1'] + 0.3
+  assert after['train/Success@1'] >= 0.6
   assert after['train/keys'] > 10
   assert after['train/empty_rate'] == 0
   queries, qrels = split_queries(collection, 'dev')
   system = evaluate_searcher(searcher, queries, qrels)
-  assert system.evaluation.mean['Success@10'] >= 0.8
+  assert system.evaluation.mean['Success@10'] >= 0.6
   assert list(system.run) == list(queries)
   assert all(not hit.matches for hits in system.run.values() for hit in hits)
   assert searcher.explain  # as it was
@@ -114,6 +113,7 @@ def test_training_helps(run, searcher):
 
 def test_hits_say_why(searcher):
   fm, marks = searcher.identifiers.fm, searcher.identifiers.marks
+  assert searcher.scorer.scoring == Scoring(**SCORING)
   (hit, *others) = searcher.search('which garden has name4', k=5)
   assert hit.doc_id == 'd4'
   assert hit.text == ' | '.join(
@@ -189,8 +189,12 @@ def test_pseudo_queries_find_their_document(run, searcher, tmp_path):
     pseudo_queries={'d7': ['which garden has name4']},
   )
   assert index.vocab_size == searcher.module.config.vocab_size
-  keys = KeyOptions(views=('query',), query_ngrams=0, unigrams=False)
-  minder = changed(searcher, identifiers=index, keys=keys)
+  keys = KeyOptions(
+    views=('query',), title_length=40, query_ngrams=0, unigrams=False
+  )
+  # The model was not taught this view, and says less of it than its frequency.
+  scoring = Scoring(frequencies=False)
+  minder = changed(searcher, identifiers=index, keys=keys, scoring=scoring)
   (hit,) = minder.search('which garden has name4', 5)
   assert hit.doc_id == 'd7'
   (match,) = hit.matches

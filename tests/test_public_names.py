@@ -56,6 +56,27 @@ EXEMPT = {
   'hierarchical_kmeans_2d',
   # Every text reader's: tests/test_corpus.py, test_runs.py.
   'read_lines',
+  # Parts of NgramScorer: tests/test_ngram_ranking.py, test_ngram_exactness.py.
+  'arrived',
+  'best_key',
+  'build_trie',
+  'claim_globally',
+  'distinct_tokens',
+  'first_stage',
+  'log_odds_weights',
+  'without_repeats',
+  # Parts of Searcher and NgramSearcher: tests/test_searcher.py,
+  # test_ngram_searcher.py.
+  'check_hits',
+  'from_settings',
+  'make_searcher',
+  'shown_text',
+  # Parts of pages of explanations: tests/test_explain.py.
+  'contributions',
+  'one_line',
+  # Parts of write_examples: tests/test_tool_examples.py.
+  'is_complete',
+  'write_header',
 }
 
 

@@ -32,7 +32,7 @@ from genret.ranking.ngrams import NgramScorer, Scoring
 from genret.report import write_report
 from genret.searcher import SETTINGS_FILE, Searcher
 from genret.text_files import write_text
-from genret.tools import _study_page
+from genret.tools import _tables
 from genret.tools import train as train_tool
 
 MEASURES = ('Success@1', 'Success@10', 'RR@10', 'nDCG@10')
@@ -107,8 +107,8 @@ def run(
     docs / 'results' / 'seal.json',
     {'command': command, 'rows': shown, 'comparisons': found},
   )
-  tables = _study_page.tables(shown, found, MEASURES)
-  _study_page.write(docs / 'seal.md', tables)
+  tables = _tables.tables(shown, found, MEASURES)
+  _tables.write(docs / 'seal.md', tables)
   print(tables)
 
 

@@ -196,8 +196,8 @@ class NgramScorer:
     Args:
       keys: n-grams; empty ones say nothing, and one that comes twice counts
         with its greatest log-probability.
-      log_probabilities: what the model gives each; what is above 0 counts as 0,
-        and a key of -inf says nothing.
+      log_probabilities: what the model gives each; against the corpus, what is
+        above 0 counts as 0. A key of -inf says nothing.
       unigram_log_probabilities: [V], what the model gives each token as the
         first of a key; None for no weights of single tokens.
       k: the most documents to return. The mode 'intersective' returns no more
