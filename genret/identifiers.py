@@ -25,10 +25,14 @@ def load(folder: str | os.PathLike[str]) -> Identifiers:
     FileNotFoundError: there is no such folder.
     ValueError: it is damaged, or holds something else.
   """
-  kind, _ = array_folder.read_meta(folder)
-  if kind == fm_files.KIND:
+  if are_ngrams(folder):
     return ngram_index.load(folder)
   return DocidTable.load(folder)
+
+
+def are_ngrams(docids: str | os.PathLike[str]) -> bool:
+  """Whether a folder holds an index of n-grams, and not a table."""
+  return array_folder.read_meta(docids)[0] == fm_files.KIND
 
 
 def vocab_size(docids: str | os.PathLike[str]) -> int:

@@ -169,7 +169,9 @@ def input_vocabulary(docids: str | os.PathLike[str]) -> seqio.Vocabulary:
 
 
 def output_vocabulary(docids: str | os.PathLike[str]) -> seqio.Vocabulary:
-  """The tokens of a folder of identifiers, as they are."""
+  """The tokens of a folder of identifiers, as they are; of n-grams, the text's."""
+  if identifiers.are_ngrams(docids):
+    return input_vocabulary(docids)
   return seqio.PassThroughVocabulary(
     identifiers.vocab_size(docids), vocabulary_lib.EOS_ID
   )

@@ -48,6 +48,7 @@ def test_an_index_is_opened_as_built(collection, tmp_path):
   assert ngram_index.load_meta(tmp_path / 'a') == built.meta
   assert array_folder.read_meta(tmp_path / 'a')[0] == 'fm_index'
   assert identifiers.vocab_size(tmp_path / 'a') == built.vocab_size
+  assert identifiers.are_ngrams(tmp_path / 'a')
   assert isinstance(identifiers.constraint(tmp_path / 'a'), FMIndex)
   initial = embeddings.load(tmp_path / 'a')
   used = np.unique(np.concatenate(list(map(built.fm.document, range(3)))))
