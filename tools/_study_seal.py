@@ -76,16 +76,16 @@ def run(
   for corpus in corpora:
     judged = _judged(corpus, split, limit)
     name = judged.collection.name
-    _kept(work, f'{name}.bm25', _bm25, judged)
+    _kept(work, judged, 'bm25', _bm25)
     index = work / f'{name}.index'
     seconds = _index(judged.collection, index)
     for seed in seeds:
       folder = work / f'{name}.seed{seed}'
       _kept(
         work,
-        f'{name}.scratch.{seed}',
-        _scratch,
         judged,
+        f'scratch.{seed}',
+        _scratch,
         corpus,
         index,
         folder,
@@ -96,8 +96,8 @@ def run(
   for model, run_folder in trained.items():
     settings = json.loads((Path(run_folder) / SETTINGS_FILE).read_text())
     judged = _judged(settings['corpus'], split, limit)
-    name = f'{judged.collection.name}.{model}.0'
-    _kept(work, name, _measured, judged, Path(run_folder), model, 0, {})
+    _kept(work, judged, 'bm25', _bm25)
+    _kept(work, judged, f'{model}.0', _measured, Path(run_folder), model, 0, {})
   rows = [
     json.loads(path.read_text()) for path in sorted((work / 'rows').glob('*'))
   ]
@@ -139,12 +139,17 @@ def _judged(corpus: str, split: str, limit: int | None) -> _Judged:
 
 
 def _kept(
-  work: Path, name: str, row: Callable[..., dict[str, Any]], *arguments: Any
+  work: Path,
+  judged: _Judged,
+  name: str,
+  row: Callable[..., dict[str, Any]],
+  *arguments: Any,
 ) -> None:
-  """Makes a row unless it is there."""
-  path = work / 'rows' / f'{name}.json'
+  """Makes a row for these queries unless it is there."""
+  what = f'{judged.collection.name}.{judged.split}.{len(judged.queries)}'
+  path = work / 'rows' / f'{what}.{name}.json'
   if not path.exists():
-    write_report(path, row(*arguments))
+    write_report(path, row(judged, *arguments))
 
 
 def _index(collection: Collection, folder: Path) -> float:
@@ -329,16 +334,16 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
   """Each of PAIRS, for each model of each collection, over all its seeds."""
   groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
   for row in rows:
-    groups.setdefault((row['collection'], row['model']), []).append(row)
+    groups.setdefault((_tables.part_of(row), row['model']), []).append(row)
   found = []
-  for (collection, model), group in groups.items():
+  for (part, model), group in groups.items():
     if model == 'BM25':
       continue
-    baseline = groups.get((collection, 'BM25'), [])
+    baseline = groups.get((part, 'BM25'), [])
     for better, worse in PAIRS:
       ours = _per_query(group, better)
       theirs = _per_query(baseline if worse == 'BM25' else group, worse)
-      if ours is None or theirs is None or ours.keys() != theirs.keys():
+      if ours is None or theirs is None:
         continue
       values = {
         measure: (
@@ -349,7 +354,7 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
       }
       found.append(
         {
-          'collection': collection,
+          'part': part,
           'model': model,
           'pair': [better, worse],
           'seeds': len(group),

@@ -28,11 +28,11 @@ def tables(
     measures: the columns.
   """
   lines = []
-  for collection in dict.fromkeys(row['collection'] for row in rows):
-    mine = [row for row in rows if row['collection'] == collection]
+  for part in dict.fromkeys(map(part_of, rows)):
+    mine = [row for row in rows if part_of(row) == part]
     first = mine[0]
     lines += [
-      f'### {collection}',
+      f'### {part}',
       '',
       _collection_line(first),
       '',
@@ -43,15 +43,19 @@ def tables(
       group = [row for row in mine if row['model'] == model]
       for system in group[0]['systems']:
         lines.append(_line(group, model, system, measures))
-    lines += ['', *_comparison_lines(comparisons, collection, measures)]
+    lines += ['', *_comparison_lines(comparisons, part, measures)]
     lines += ['', *_time_lines(mine), '']
   return '\n'.join(lines)
 
 
+def part_of(row: Row) -> str:
+  """The part of the page that a row stands in: what was searched."""
+  return f'{row["collection"]}, {row["queries"]:,} {row["split"]} queries'
+
+
 def _collection_line(row: Row) -> str:
   return (
-    f'{row["documents"]:,} documents, {row["queries"]:,} {row["split"]} queries; '
-    f'corpus hash `{row["corpus_hash"][:12]}`.'
+    f'{row["documents"]:,} documents; corpus hash `{row["corpus_hash"][:12]}`.'
   )
 
 
@@ -71,9 +75,9 @@ def _line(
 
 
 def _comparison_lines(
-  comparisons: Sequence[Row], collection: str, measures: Sequence[str]
+  comparisons: Sequence[Row], part: str, measures: Sequence[str]
 ) -> list[str]:
-  mine = [c for c in comparisons if c['collection'] == collection]
+  mine = [c for c in comparisons if c['part'] == part]
   if not mine:
     return []
   lines = [
