@@ -32,7 +32,8 @@ DEPTH = 100
 class NgramSearcher:
   """Search over one corpus by the n-grams of its documents.
 
-  Compiles once for each kind of search; `batch_size` queries go together.
+  Compiles once for each kind of search; `batch_size` queries go together, and
+  `search` has programs for one of its own.
   """
 
   def __init__(
@@ -127,7 +128,8 @@ class NgramSearcher:
     Raises:
       ValueError: if k is below 1.
     """
-    return self.batch_search([query], [''], k)['']
+    searcher_lib.check_hits(k)
+    return self.rank(self.generate([query], batch_size=1), k)[0]
 
   def batch_search(
     self,
@@ -208,8 +210,15 @@ class NgramSearcher:
       raise KeyError(str(error)) from error
     return self._text(number).document
 
-  def generate(self, queries: Sequence[str]) -> list[QueryKeys]:
-    """The n-grams that the model writes for each query, with their scores."""
+  def generate(
+    self, queries: Sequence[str], *, batch_size: int | None = None
+  ) -> list[QueryKeys]:
+    """The n-grams that the model writes for each query, with their scores.
+
+    Args:
+      queries: texts.
+      batch_size: decoded at a time; the searcher's own number where None.
+    """
     return generate_keys(
       self.module,
       self.params,
@@ -219,7 +228,7 @@ class NgramSearcher:
       [self.query_prefix + query for query in queries],
       options=self.keys,
       input_length=self.input_length,
-      batch_size=self.batch_size,
+      batch_size=batch_size or self.batch_size,
     )
 
   def rank(self, found: Sequence[QueryKeys], k: int) -> list[list[Hit]]:
