@@ -142,6 +142,8 @@ def bindings(experiment, prepared, run_folder, **more):
   if FROM_CHECKPOINT not in text_of(f'experiments/{experiment}'):
     del values['INITIAL_CHECKPOINT_PATH']
     values |= SIZES
+  if names_ngrams(experiment):  # Of one shape, they compile once.
+    values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 16}
   if 'warmup_steps' in text_of(f'experiments/{experiment}'):
     values['fairseq_optimizer.clipped_adamw.warmup_steps'] = 0
   return [f'--gin.{k}={v!r}' for k, v in (values | more).items()]
