@@ -40,7 +40,7 @@ MEASURES = ('Success@1', 'Success@10', 'RR@10', 'nDCG@10')
 LENGTHS = (3, 4, 5)
 # Which pairs the page compares.
 PAIRS = (
-  ('LM+FM', 'LM, n = 5'),
+  *(('LM+FM', f'LM, n = {n}') for n in LENGTHS),
   ('intersective', 'LM+FM'),
   ('intersective', 'intersective, unconstrained'),
   ('intersective', 'BM25'),
@@ -70,11 +70,11 @@ def run(
     trained: other runs to measure, by name.
     work: folder of indexes, runs and rows; what is there is not done again.
     docs: where seal.md and results/seal.json are.
-    command: what to note as the command.
+    command: what to note in new rows as the command that made them.
   """
   (work / 'rows').mkdir(parents=True, exist_ok=True)
   for corpus in corpora:
-    judged = _judged(corpus, split, limit)
+    judged = _judged(corpus, split, limit, command)
     name = judged.collection.name
     _kept(work, judged, 'bm25', _bm25)
     index = work / f'{name}.index'
@@ -95,7 +95,7 @@ def run(
       )
   for model, run_folder in trained.items():
     settings = json.loads((Path(run_folder) / SETTINGS_FILE).read_text())
-    judged = _judged(settings['corpus'], split, limit)
+    judged = _judged(settings['corpus'], split, limit, command)
     _kept(work, judged, 'bm25', _bm25)
     _kept(work, judged, f'{model}.0', _measured, Path(run_folder), model, 0, {})
   rows = [
@@ -105,7 +105,7 @@ def run(
   found = _comparisons(rows)
   write_report(
     docs / 'results' / 'seal.json',
-    {'command': command, 'rows': shown, 'comparisons': found},
+    {'rows': shown, 'comparisons': found},
   )
   tables = _tables.tables(shown, found, MEASURES)
   _tables.write(docs / 'seal.md', tables)
@@ -119,6 +119,7 @@ class _Judged(NamedTuple):
   split: str
   queries: dict[str, str]
   qrels: dict[str, dict[str, int]]
+  command: str
 
   def what(self) -> dict[str, Any]:
     """For a row: what was measured on what."""
@@ -128,14 +129,16 @@ class _Judged(NamedTuple):
       'documents': len(self.collection.documents),
       'split': self.split,
       'queries': len(self.queries),
+      'command': self.command,
     }
 
 
-def _judged(corpus: str, split: str, limit: int | None) -> _Judged:
+def _judged(
+  corpus: str, split: str, limit: int | None, command: str
+) -> _Judged:
   collection = load_collection(corpus)
-  return _Judged(
-    collection, split, *split_queries(collection, split, limit=limit)
-  )
+  queries, qrels = split_queries(collection, split, limit=limit)
+  return _Judged(collection, split, queries, qrels, command)
 
 
 def _kept(
