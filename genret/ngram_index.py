@@ -115,10 +115,12 @@ def build(
   pseudo_queries = dict(pseudo_queries or {})
   _check_known(pseudo_queries, documents)
   asked = collection.queries_by_document(queries_split)
-  texts = [
-    '\n'.join([d.title, d.text, *pseudo_queries.get(d.doc_id, ()), *of])
-    for d, of in zip(documents, asked.values(), strict=True)
-  ]
+  texts: list[str] = []
+  if vocabulary is None or dimensions:  # Or not a copy of the whole corpus.
+    texts = [
+      '\n'.join([d.title, d.text, *pseudo_queries.get(d.doc_id, ()), *of])
+      for d, of in zip(documents, asked.values(), strict=True)
+    ]
   with tempfile.TemporaryDirectory() as folder:
     if vocabulary is None:
       vocabulary = Path(folder) / vocabulary_lib.VOCABULARY_FILE
@@ -148,11 +150,13 @@ def build(
       sample_rate=sample_rate,
       progress=progress,
     )
+    # An index without its own vocabulary does not load; a vocabulary without an
+    # index would keep a build from being started again.
     embeddings.remove(output)
+    index.save(output)
     vocabulary_lib.copy_vocabulary(
       vocabulary, Path(output) / vocabulary_lib.VOCABULARY_FILE
     )
-    index.save(output)
     if dimensions:
       space = embeddings.latent_semantic_analysis(
         pieces.encode(texts), size, dimensions=dimensions - 1, seed=seed

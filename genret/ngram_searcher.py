@@ -47,7 +47,6 @@ class NgramSearcher:
     scoring: Scoring | None = None,
     input_length: int = 32,
     batch_size: int = 32,
-    query_prefix: str = '',
   ):
     """Puts the parts together; `Searcher.load` reads them from a run folder.
 
@@ -62,7 +61,6 @@ class NgramSearcher:
       scoring: how they score documents.
       input_length: longest input in tokens, marks and end-of-sequence included.
       batch_size: queries decoded at a time.
-      query_prefix: what training put before a query.
 
     Raises:
       ValueError: if the index is of another vocabulary than the model.
@@ -84,7 +82,6 @@ class NgramSearcher:
     )
     self.input_length = input_length
     self.batch_size = batch_size
-    self.query_prefix = query_prefix
     # Whether hits say by which n-grams they were found.
     self.explain = True
     self._documents = {d.doc_id: d for d in documents or ()}
@@ -110,7 +107,7 @@ class NgramSearcher:
       [
         dataclasses.asdict(self.keys),
         dataclasses.asdict(self.scorer.scoring),
-        [self.input_length, self.batch_size, self.query_prefix],
+        [self.input_length, self.batch_size],
       ],
     )
 
@@ -225,7 +222,7 @@ class NgramSearcher:
       self.identifiers.fm,
       self.identifiers.marks,
       self.identifiers.pieces,
-      [self.query_prefix + query for query in queries],
+      queries,
       options=self.keys,
       input_length=self.input_length,
       batch_size=batch_size or self.batch_size,
@@ -291,7 +288,8 @@ def from_settings(
   params: Any,
   identifiers: NgramIndex,
   settings: Mapping[str, Any],
-  **common: Any,
+  *,
+  documents: Sequence[Document] | None,
 ) -> NgramSearcher:
   """A searcher with the keys and the scoring of a run's settings.
 
@@ -301,18 +299,25 @@ def from_settings(
     identifiers: the index.
     settings: of `searcher.write_settings`; 'keys' and 'scoring' hold fields of
       `KeyOptions` and `Scoring`.
-    common: documents, input_length and query_prefix.
+    documents: the corpus, for the text of hits.
 
   Raises:
-    ValueError: for an unknown field.
+    ValueError: for an unknown field, or a prefix of queries: marks say what is
+      wanted, and the words of a prefix would be n-grams of every query.
   """
+  if settings['query_prefix']:
+    raise ValueError(
+      'Expected no query_prefix where n-grams name documents, got '
+      f'{settings["query_prefix"]!r}; leave QUERY_PREFIX empty.'
+    )
   return NgramSearcher(
     module,
     params,
     identifiers=identifiers,
+    documents=documents,
     keys=_options(KeyOptions, settings.get('keys', {})),
     scoring=_options(Scoring, settings.get('scoring', {})),
-    **common,
+    input_length=settings['input_length'],
   )
 
 

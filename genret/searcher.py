@@ -355,23 +355,22 @@ def make_searcher(
     documents: the corpus, for the text of hits.
   """
   found = identifiers_lib.load(docids)
-  common: dict[str, Any] = {
-    'documents': documents,
-    'input_length': settings['input_length'],
-    'query_prefix': settings['query_prefix'],
-  }
   if isinstance(found, DocidTable):
     return Searcher(
       module,
       params,
       vocabulary=vocabulary_lib.load_vocabulary(docids, found.meta),
       table=found,
+      documents=documents,
+      input_length=settings['input_length'],
       num_beams=settings['num_beams'],
-      **common,
+      query_prefix=settings['query_prefix'],
     )
   from genret import ngram_searcher
 
-  return ngram_searcher.from_settings(module, params, found, settings, **common)
+  return ngram_searcher.from_settings(
+    module, params, found, settings, documents=documents
+  )
 
 
 def stream(

@@ -143,6 +143,28 @@ def test_arguments_of_an_index(collection, tmp_path):
   assert not (tmp_path / 'x').exists()
 
 
+def test_a_build_that_was_killed_starts_again(
+  collection, tmp_path, monkeypatch
+):
+  with monkeypatch.context() as patched:
+    patched.setattr(vocabulary, 'copy_vocabulary', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      make(collection, tmp_path / 'a')
+  with pytest.raises(FileNotFoundError, match='Expected a SentencePiece model'):
+    ngram_index.load(tmp_path / 'a')
+  built = make(collection, tmp_path / 'a')
+  assert ngram_index.load(tmp_path / 'a').hash == built.hash
+  # Another index over it, killed likewise, is not taken for the old one.
+  other = tmp_path / 'other.model'
+  vocabulary.train_vocabulary(['some other words abc'], other, size=40)
+  with monkeypatch.context() as patched:
+    patched.setattr(vocabulary, 'copy_vocabulary', lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      make(collection, tmp_path / 'a', vocabulary=other)
+  with pytest.raises(ValueError, match='Expected the vocabulary'):
+    ngram_index.load(tmp_path / 'a')
+
+
 def test_a_run_takes_its_index_along(collection, tmp_path):
   index = make(collection, tmp_path / 'a', dimensions=8)
   run_folders.copy_docids(tmp_path / 'a', tmp_path / 'run')

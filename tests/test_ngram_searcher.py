@@ -241,6 +241,9 @@ def test_settings_that_do_not_fit(run, searcher, tmp_path):
     path.write_text(json.dumps({**settings, 'keys': {'beams': 3}}))
     with pytest.raises(ValueError, match=r'fields of KeyOptions .*got beams'):
       Searcher.load(folder)
+    path.write_text(json.dumps({**settings, 'query_prefix': 'Question: '}))
+    with pytest.raises(ValueError, match=r"no query_prefix .*got 'Question: '"):
+      Searcher.load(folder)
   finally:
     path.write_text(text)
   module = Transformer(
