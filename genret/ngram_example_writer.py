@@ -247,7 +247,7 @@ def _settings(
   """All that the files depend on."""
   queries = survey.collection.queries
   pairs = ((q, queries[q], d) for q, d in survey.pairs)
-  return {
+  settings = {
     'version': files.VERSION,
     'corpus_hash': survey.collection.hash,
     'pairs_hash': _hash(pairs),
@@ -255,6 +255,9 @@ def _settings(
     'shard_size': shard_size,
     'seed': seed,
   } | {kind: dataclasses.asdict(of) for kind, of in options.items()}
+  # As a header says it, which has lists and no tuples.
+  found: dict[str, Any] = json.loads(json.dumps(settings))
+  return found
 
 
 def _hash(items: Iterable[Any]) -> str:

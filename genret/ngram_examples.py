@@ -44,6 +44,7 @@ Where the released programs differ:
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Sequence
@@ -74,6 +75,15 @@ def _check_numbers(options: Supervised | Unsupervised) -> None:
   _check(1 <= words[0] <= words[1], '1 <= min_words <= max_words', words)
   _check(options.window >= 1, 'a window of at least 1', options.window)
   _check(options.temperature > 0, 'a temperature above 0', options.temperature)
+  if options.stop_words is not None:
+    _check(
+      not isinstance(options.stop_words, str),
+      'a list of stop_words',
+      options.stop_words,
+    )
+    # A list, as a gin file gives it, would make the options unhashable.
+    folded = tuple(word.lower() for word in options.stop_words)
+    object.__setattr__(options, 'stop_words', folded)
 
 
 class Example(NamedTuple):
@@ -106,6 +116,7 @@ class Supervised:
     window: words of the n-grams that are compared.
     temperature: above 1, starts matter less.
     grade: 'gold' for judged pairs, 'silver' for pairs that another system found.
+    stop_words: words that no span starts with; NLTK's English ones where None.
   """
 
   spans: int = 10
@@ -116,6 +127,7 @@ class Supervised:
   window: int = 3
   temperature: float = 1.0
   grade: str = 'gold'
+  stop_words: tuple[str, ...] | None = None
 
   def __post_init__(self) -> None:
     _check_numbers(self)
@@ -138,7 +150,7 @@ class Unsupervised:
 
   Attributes:
     passages: whole text to title.
-    titles: a span to the title or, half of the time, the title to a span.
+    titles: a span to the title or the title to a span.
     spans: a span to another.
     queries: a pseudo-query to the first other one; MINDER takes 2.
     sources: with 'queries', pseudo-queries ask for titles and spans (MINDER),
@@ -147,9 +159,12 @@ class Unsupervised:
     max_source_words: the most.
     min_words: of a span as target.
     max_words: the most.
+    title_sources: the probability of the title as the input of these, not as the
+      target.
     lowercase: share of the inputs that are put in lower case.
     window: as in `Supervised`, where pseudo-queries ask.
     temperature: likewise.
+    stop_words: as in `Supervised`.
   """
 
   passages: int = 1
@@ -161,9 +176,11 @@ class Unsupervised:
   max_source_words: int = 10
   min_words: int = 10
   max_words: int = 10
+  title_sources: float = 0.5
   lowercase: float = 0.1
   window: int = 3
   temperature: float = 1.0
+  stop_words: tuple[str, ...] | None = None
 
   def __post_init__(self) -> None:
     _check_numbers(self)
@@ -173,7 +190,9 @@ class Unsupervised:
     words = (self.min_source_words, self.max_source_words)
     expected = '1 <= min_source_words <= max_source_words'
     _check(1 <= words[0] <= words[1], expected, words)
-    _check(0 <= self.lowercase <= 1, 'lowercase from 0 to 1', self.lowercase)
+    for name in ('title_sources', 'lowercase'):
+      share = getattr(self, name)
+      _check(0 <= share <= 1, f'{name} from 0 to 1', share)
 
   @property
   def examples(self) -> int:
@@ -297,10 +316,11 @@ def _from_text(
   found: list[_Draft] = []
   read = (options.min_source_words, options.max_source_words)
   written = (options.min_words, options.max_words)
-  every, good = range(len(words)), ngram_spans.good_starts(words)
+  every = range(len(words))
+  good = ngram_spans.good_starts(words, _stop_words(options.stop_words))
   for _ in range(options.titles if title and words else 0):
     _, span = ngram_spans.span_from(words, good, written, rng)
-    if rng.random() < 0.5 and span:
+    if rng.random() < options.title_sources and span:
       found.append((title, span, 'body'))
     else:
       _, span = ngram_spans.span_from(words, every, read, rng)
@@ -360,7 +380,13 @@ def _spans_for(
     max_words=options.max_words,
     window=options.window,
     temperature=options.temperature,
+    stop_words=_stop_words(options.stop_words),
   )
+
+
+@functools.lru_cache(maxsize=8)
+def _stop_words(words: tuple[str, ...] | None) -> frozenset[str]:
+  return ngram_spans.STOP_WORDS if words is None else frozenset(words)
 
 
 def _filled(queries: Sequence[str]) -> list[str]:

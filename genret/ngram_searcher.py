@@ -97,16 +97,30 @@ class NgramSearcher:
     """The hash of the index."""
     return self.identifiers.hash
 
-  @functools.cached_property
+  @property
+  def scoring(self) -> Scoring:
+    """How n-grams score documents; may be set."""
+    return self.scorer.scoring
+
+  @scoring.setter
+  def scoring(self, scoring: Scoring) -> None:
+    self.scorer = NgramScorer(
+      self.identifiers.fm, scoring, ignored=self.scorer.ignored
+    )
+
+  @property
   def fingerprint(self) -> str:
-    """What determines the answers: model, index, settings (SHA-256)."""
+    """What determines the answers: model, index, settings (SHA-256).
+
+    Reads all weights.
+    """
     return searcher_lib.fingerprint(
       self.module,
       self.params,
       self.identifiers.hash,
       [
         dataclasses.asdict(self.keys),
-        dataclasses.asdict(self.scorer.scoring),
+        dataclasses.asdict(self.scoring),
         [self.input_length, self.batch_size],
       ],
     )

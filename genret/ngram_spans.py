@@ -13,14 +13,14 @@ W is the number of words of a passage.
 """
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 # The list of NLTK, which the released programs use.
 from bm25s.stopwords import STOPWORDS_EN_PLUS
 
-_STOP_WORDS = frozenset(STOPWORDS_EN_PLUS)
+STOP_WORDS = frozenset(STOPWORDS_EN_PLUS)
 
 
 def span_starts(
@@ -29,6 +29,7 @@ def span_starts(
   *,
   window: int = 3,
   temperature: float = 1.0,
+  stop_words: Collection[str] = STOP_WORDS,
 ) -> np.ndarray:
   """How likely a span starts at each word of a passage, float64 [W].
 
@@ -40,12 +41,13 @@ def span_starts(
     words: W words of the passage, at least one.
     window: words of the n-grams that are compared.
     temperature: divides the sums of similarities.
+    stop_words: in lower case, words that no span starts with; a set is fastest.
   """
   # Of the extra [train], which the rest of this module can do without.
   from rapidfuzz import fuzz, process
 
   lower = [word.lower() for word in words]
-  starts = [i for i, word in enumerate(lower) if word not in _STOP_WORDS]
+  starts = [i for i, word in enumerate(lower) if word not in stop_words]
   asked = query.lower().split()
   probability_W = np.zeros(len(words))
   similarity = np.zeros(len(starts))
@@ -75,6 +77,7 @@ def spans_for(
   max_words: int,
   window: int,
   temperature: float,
+  stop_words: Collection[str] = STOP_WORDS,
 ) -> list[str]:
   """Spans of a passage for a query, drawn with replacement.
 
@@ -87,12 +90,18 @@ def spans_for(
     max_words: the most.
     window: as for `span_starts`.
     temperature: likewise.
+    stop_words: likewise.
   """
   if not words or not count:
     return []
-  cumulative_W = np.cumsum(
-    span_starts(query, words, window=window, temperature=temperature)
+  probability_W = span_starts(
+    query,
+    words,
+    window=window,
+    temperature=temperature,
+    stop_words=stop_words,
   )
+  cumulative_W = np.cumsum(probability_W)
   # Divided by its end, so that no draw falls behind the last possible start.
   starts = np.searchsorted(
     cumulative_W / cumulative_W[-1], rng.random(count), side='right'
@@ -104,16 +113,18 @@ def spans_for(
   ]
 
 
-def good_starts(words: Sequence[str]) -> list[int]:
+def good_starts(
+  words: Sequence[str], stop_words: Collection[str] = STOP_WORDS
+) -> list[int]:
   """Where a span may start that is worth writing by itself, ascending.
 
-  Not at a stop word, at what ends a sentence or opens a bracket, and not at what
+  Not at a stop word (in lower case), at what ends a sentence or opens a bracket, and not at what
   has neither letter nor digit.
   """
   return [
     i
     for i, word in enumerate(words)
-    if word.lower() not in _STOP_WORDS
+    if word.lower() not in stop_words
     and word[-1] not in '.?!'
     and word[0] not in '(['
     and any(map(str.isalnum, word))

@@ -28,20 +28,21 @@ def read_pseudo_queries(
     Documents without any are left out.
 
   Raises:
-    ValueError: naming file and line, for a line of another form; for a name
-      that is neither a file nor a split.
+    ValueError: naming file and line, for a line of another form or of a document
+      that the collection lacks; for a name that is neither a file nor a split.
   """
   if source is None:
     return {}
   if str(source) in collection.qrels:
-    found = collection.queries_by_document(str(source))
-    return {doc_id: queries for doc_id, queries in found.items() if queries}
+    of_split = collection.queries_by_document(str(source))
+    return {doc_id: queries for doc_id, queries in of_split.items() if queries}
   if not pathlib.Path(source).is_file():
     raise ValueError(
       'Expected pseudo-queries as a .jsonl file or one of the splits '
       f'{", ".join(collection.qrels) or "(none)"}, got {str(source)!r}.'
     )
-  found = {}
+  found: dict[str, list[str]] = {}
+  known = {document.doc_id for document in collection.documents}
   for place, line in read_lines(source):
     try:
       fields = json.loads(line)
@@ -54,6 +55,11 @@ def read_pseudo_queries(
       raise ValueError(
         f'{place}: expected {{"doc_id": text, "queries": [texts]}}, found '
         f'{line[:80]!r}; correct the line.'
+      )
+    if doc_id not in known:
+      raise ValueError(
+        f'{place}: expected one of the {len(known):,} documents of '
+        f'{collection.name}, found {doc_id!r}; take the line out.'
       )
     found.setdefault(doc_id, []).extend(queries)
   return {doc_id: queries for doc_id, queries in found.items() if queries}

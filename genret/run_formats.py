@@ -13,6 +13,7 @@ single precision, so that every tool sees our order.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from genret.runs import Hit, read_trec, trec_scores, write_trec
 from genret.text_files import PathLike, read_lines, write_text
 
 FORMATS = ('trec', 'beir', 'kilt')
+
+_PASSAGE = re.compile('(.+?)-([0-9]+)(?:-([0-9]+))?', re.DOTALL)
 
 
 def write_beir(path: PathLike, run: Mapping[str, Sequence[Hit]]) -> None:
@@ -81,6 +84,7 @@ def write_kilt(
   queries: Mapping[str, str],
   *,
   documents: Callable[[str], Document] | None = None,
+  passages: bool = False,
 ) -> None:
   """Writes a run atomically as KILT's guesses: a JSON object a query.
 
@@ -94,9 +98,11 @@ def write_kilt(
     queries: the text of each query of the run.
     documents: gives a document by its id, for title and text; both are left out
       where None, and where they are empty.
+    passages: documents are passages of pages, named as `passage` reads them.
 
   Raises:
-    ValueError: as `trec_scores`, whose scores it has; for a query without text.
+    ValueError: as `trec_scores`, whose scores it has; for a query without text;
+      for a document that is no passage where they should be.
   """
   lines = []
   for query_id, scores in trec_scores(run).items():
@@ -110,7 +116,7 @@ def write_kilt(
       document = Document(doc_id) if documents is None else documents(doc_id)
       fields = {'title': document.title, 'text': document.text}
       provenance.append(
-        {'wikipedia_id': doc_id}
+        (passage(doc_id) if passages else {'wikipedia_id': doc_id})
         | {name: value for name, value in fields.items() if value}
         | {'score': score}
       )
@@ -121,6 +127,33 @@ def write_kilt(
     }
     lines.append(json.dumps(guess) + '\n')
   write_text(path, ''.join(lines))
+
+
+def passage(doc_id: str) -> dict[str, str | int]:
+  """Where a passage stands, as KILT says it.
+
+  Args:
+    doc_id: 'PAGE-PARAGRAPH' or 'PAGE-FIRST-LAST': a page, whose id may have
+      hyphens, and its paragraphs, counted from 0.
+
+  Returns:
+    wikipedia_id, start_paragraph_id and end_paragraph_id.
+
+  Raises:
+    ValueError: for a name of another form.
+  """
+  found = _PASSAGE.fullmatch(doc_id)
+  if found is None:
+    raise ValueError(
+      'Expected the id of a passage, PAGE-PARAGRAPH or PAGE-FIRST-LAST, got '
+      f'{doc_id!r}; rename the documents, or write their ids as those of pages.'
+    )
+  page, first, last = found.groups()
+  return {
+    'wikipedia_id': page,
+    'start_paragraph_id': int(first),
+    'end_paragraph_id': int(last or first),
+  }
 
 
 def read_kilt(path: PathLike) -> dict[str, dict[str, float]]:
@@ -160,6 +193,7 @@ def write_run(
   tag: str = 'genret',
   queries: Mapping[str, str] | None = None,
   documents: Callable[[str], Document] | None = None,
+  passages: bool = False,
 ) -> None:
   """Writes a run in one of FORMATS.
 
@@ -170,6 +204,7 @@ def write_run(
     tag: the name of the run, which only `trec` keeps.
     queries: for `kilt`, as `write_kilt` takes it.
     documents: for `kilt`, as `write_kilt` takes it.
+    passages: for `kilt`, as `write_kilt` takes it.
 
   Raises:
     ValueError: for an unknown format, and as the writer of the format.
@@ -180,7 +215,7 @@ def write_run(
   elif format == 'beir':
     write_beir(path, run)
   else:
-    write_kilt(path, run, queries or {}, documents=documents)
+    write_kilt(path, run, queries or {}, documents=documents, passages=passages)
 
 
 def read_run(

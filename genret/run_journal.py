@@ -36,6 +36,8 @@ _WORDS = {
   'k': 'number of hits',
   'batch_size': 'size of batches',
   'evidence': 'use of --explain or --html',
+  'keys': '--beams or --option keys',
+  'scoring': '--option scoring',
 }
 
 Answer = tuple[str, list[Hit]]

@@ -10,7 +10,6 @@ same methods; `Searcher.load` opens either.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import os
@@ -152,9 +151,12 @@ class Searcher:
     """The hash of the identifiers."""
     return self.table.hash
 
-  @functools.cached_property
+  @property
   def fingerprint(self) -> str:
-    """What determines the answers: model, identifiers, settings (SHA-256)."""
+    """What determines the answers: model, identifiers, settings (SHA-256).
+
+    Reads all weights.
+    """
     return fingerprint(
       self.module,
       self.params,

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Settings of every test: strict JAX, quiet libraries, repeatable examples."""
 
+import gc
 import importlib
 import importlib.util
 import os
 import tempfile
+from collections.abc import Iterator
 
 # Before TensorFlow or JAX is imported anywhere. Tests speak to no network, and
 # run on the CPU unless the caller says otherwise (JAX_PLATFORMS=cuda).
@@ -61,3 +63,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile(
   os.environ.get('HYPOTHESIS_PROFILE', 'repeatable')
 )
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _compiled_programs_end_with_their_module() -> Iterator[None]:
+  # Each maps some memory, and Linux lets a process have 65,530 mappings; XLA
+  # crashes at the next. What another module needs again is in the cache above.
+  yield
+  jax.clear_caches()
+  gc.collect()

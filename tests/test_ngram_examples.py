@@ -370,6 +370,38 @@ def test_a_share_of_the_inputs_is_in_lower_case(share):
   assert all(e.target.isupper() for e in found)
 
 
+@pytest.mark.parametrize('share', [0.0, 0.3, 1.0])
+def test_a_share_of_the_titles_is_read_and_not_written(share):
+  options = Unsupervised(
+    passages=0, spans=0, titles=4, title_sources=share, lowercase=0
+  )
+  found = [e for part in many(DOCUMENT, options=options) for e in part]
+  read = sum(e.source == 'Blue whale' for e in found)
+  assert read == sum(e.view == 'body' for e in found)
+  sd = math.sqrt(len(found) * share * (1 - share))
+  assert abs(read - share * len(found)) <= 4 * sd
+
+
+def test_stop_words_of_another_language():
+  words = ['Der', 'Wal', 'singt', 'und', 'die', 'See', 'schweigt']
+  document = Document('d', 'Wal', ' '.join(words))
+  lists = {'min_words': 1, 'max_words': 1, 'stop_words': ['der', 'Und', 'DIE']}
+  wanted = {'Wal', 'singt', 'See', 'schweigt'}
+  options = Supervised(spans=200, titles=0, **lists)
+  assert hash(options) == hash(Supervised(spans=200, titles=0, **lists))
+  found = ngram_examples.supervised_examples('die', document, options=options)
+  assert {e.target for e in found} == wanted
+  options = Unsupervised(passages=0, titles=0, spans=200, **lists)
+  found = ngram_examples.unsupervised_examples(document, options=options)
+  assert {e.target for e in found} == wanted
+  # English ones otherwise, and none at all.
+  read = {'min_source_words': 1, 'max_source_words': 1}
+  for stop_words in (None, (), ['der']):
+    options = dataclasses.replace(options, stop_words=stop_words, **read)
+    found = ngram_examples.unsupervised_examples(document, options=options)
+    assert ('Der' in {e.target for e in found}) == (stop_words != ['der'])
+
+
 SHORT = 'blue whales sing'
 
 
@@ -502,6 +534,14 @@ def test_no_side_of_an_example_is_empty(text, title, queries, sources, seed):
     (
       lambda: Unsupervised(lowercase=1.1),
       'Expected lowercase from 0 to 1, got 1.1.',
+    ),
+    (
+      lambda: Unsupervised(title_sources=-0.1),
+      'Expected title_sources from 0 to 1, got -0.1.',
+    ),
+    (
+      lambda: Supervised(stop_words='the'),
+      "Expected a list of stop_words, got 'the'.",
     ),
   ],
 )

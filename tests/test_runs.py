@@ -258,6 +258,29 @@ def kilt_line(query_id, *provenance):
   return json.dumps({'id': query_id, 'output': [{'provenance': provenance}]})
 
 
+@pytest.mark.parametrize(
+  ('doc_id', 'page', 'first', 'last'),
+  [
+    ('290-3', '290', 3, 3),
+    ('290-3-12', '290', 3, 12),
+    ('a-b-0', 'a-b', 0, 0),
+    ('a-1-2-3', 'a-1', 2, 3),
+  ],
+)
+def test_passages_of_pages(doc_id, page, first, last):
+  assert run_formats.passage(doc_id) == {
+    'wikipedia_id': page,
+    'start_paragraph_id': first,
+    'end_paragraph_id': last,
+  }
+
+
+@pytest.mark.parametrize('doc_id', ['', '290', '290-', '-3', '290-x', '2-3 '])
+def test_what_is_no_passage(doc_id):
+  with pytest.raises(ValueError, match='Expected the id of a passage, PAGE-PA'):
+    run_formats.passage(doc_id)
+
+
 def test_kilt_guesses_of_others_are_read(tmp_path):
   path = tmp_path / 'run.jsonl.gz'
   page = [{'wikipedia_id': i} for i in (3, '1', 2)]

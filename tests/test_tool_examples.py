@@ -202,6 +202,16 @@ def test_a_folder_of_other_options_is_refused(corpus, tmp_path, change, names):
   assert contents(out) == before
 
 
+def test_a_list_of_stop_words_is_the_same_list_again(corpus, tmp_path):
+  options = {'supervised': Supervised(stop_words=('a', 'the'))}
+  for written in (True, False):
+    found = writer.write_examples(corpus, tmp_path / 'out', **SMALL | options)
+    assert (found.written > 0) == written
+  options = {'supervised': Supervised(stop_words=('the',))}
+  with pytest.raises(ValueError, match=r'others \(supervised\)'):
+    writer.write_examples(corpus, tmp_path / 'out', **SMALL | options)
+
+
 def test_another_corpus_or_another_folder_is_refused(corpus, tmp_path):
   out = tmp_path / 'out'
   writer.write_examples(corpus, out, **SMALL)
@@ -421,12 +431,15 @@ def test_options_change_a_recipe():
       'supervised.grade=silver',
       'unsupervised.sources=text',
       'unsupervised.spans=7',
+      'unsupervised.stop_words=der,die',
     ],
   )
   supervised, unsupervised = ngram_examples.RECIPES['minder']
   assert found == (
     dataclasses.replace(supervised, temperature=0.5, grade='silver'),
-    dataclasses.replace(unsupervised, sources='text', spans=7),
+    dataclasses.replace(
+      unsupervised, sources='text', spans=7, stop_words=('der', 'die')
+    ),
   )
 
 

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`genret search`: run files in every format, resumed searches, pages."""
 
+import dataclasses
 import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,15 +27,19 @@ from genret.searcher import Searcher, write_settings
 from genret.tools import search as search_tool
 
 HITS = 3
+# Words of a command that searches a file.
+FILE = ['--queries', 'q', '--output', 'o']
 
 
-def write_corpus(folder):
-  """The tiny collection, its documents with titles."""
+def write_corpus(folder, doc_id=None):
+  """The tiny collection, its documents with titles and other ids if asked."""
   tiny.write_collection(folder)
   lines = (folder / 'corpus.jsonl').read_text().splitlines()
   rows = [json.loads(line) for line in lines]
   for number, row in enumerate(rows):
     row['title'] = f'<Title> {number}'
+    if doc_id is not None:
+      row['_id'] = doc_id(number, number + 1)
   (folder / 'corpus.jsonl').write_text(
     ''.join(json.dumps(row) + '\n' for row in rows)
   )
@@ -56,7 +62,14 @@ def write_run(folder, vocab_size, **settings):
 def run(tmp_path_factory):
   """A run over two dozen documents that writes identifiers."""
   folder = tmp_path_factory.mktemp('run')
-  write_corpus(folder / 'corpus')
+  write_identifiers(folder)
+  return folder
+
+
+def write_identifiers(folder, doc_id=None):
+  write_corpus(folder / 'corpus', doc_id)
+  if doc_id is not None:
+    shutil.rmtree(folder / 'corpus' / 'qrels')
   table = build.build(
     load_collection(folder / 'corpus'),
     folder / 'docids',
@@ -65,7 +78,6 @@ def run(tmp_path_factory):
     dimensions=8,
   )
   write_run(folder, table.vocab_size)
-  return folder
 
 
 @pytest.fixture(scope='module')
@@ -451,6 +463,138 @@ def test_beams_of_n_grams(search, ngram_run, monkeypatch):
   assert seen == [(2, 3, False), (6, 6, True), (2, 3, True)]
 
 
+def test_options_of_n_grams(search, ngram_run):
+  words = ['bada', '-k', 3]
+  plain = search(*words, folder=ngram_run)[1]
+  same = ['--option', 'scoring.mode=intersective']
+  assert search(*words, *same, folder=ngram_run)[1] == plain
+  other = ['--option', 'scoring.mode=lm', '--option', 'keys.views=title']
+  assert search(*words, *other, folder=ngram_run)[1] != plain
+
+
+def test_what_an_option_sets(search, ngram_run, monkeypatch):
+  seen = []
+
+  def spy(self, query, k):
+    seen.append((self.keys, self.scoring))
+    return []
+
+  monkeypatch.setattr(NgramSearcher, 'search', spy)
+  search('bada', folder=ngram_run)
+  words = [
+    'keys.views=body,query',
+    'keys.grade=none',
+    'keys.constrained=false',
+    'keys.body_length=4',
+    'keys.diversity_penalty=2',
+    'scoring.mode=lm+fm',
+    'scoring.beta=0.5',
+  ]
+  flags = [part for word in words for part in ('--option', word)]
+  assert search('bada', *flags, folder=ngram_run)[0] == 0
+  (keys, scoring), changed = seen
+  assert changed == (
+    dataclasses.replace(
+      keys,
+      views=('body', 'query'),
+      grade=None,
+      constrained=False,
+      body_length=4,
+      diversity_penalty=2.0,
+    ),
+    dataclasses.replace(scoring, mode='lm+fm', beta=0.5),
+  )
+
+
+@pytest.mark.parametrize(
+  ('word', 'message'),
+  [
+    ('mode=lm', 'Expected --option KIND.NAME=VALUE with one of keys.views'),
+    ('keys.views', 'Expected --option KIND.NAME=VALUE with one of keys.views'),
+    (
+      'keys.body_beams=3.5',
+      "Expected a whole number for --option keys.body_beams, got '3.5'.",
+    ),
+    (
+      'keys.unigrams=1',
+      "Expected true or false for --option keys.unigrams, got '1'.",
+    ),
+    (
+      'scoring.alpha=x',
+      "Expected a number for --option scoring.alpha, got 'x'.",
+    ),
+    ('scoring.mode=bm25', 'Expected a mode among'),
+    ('keys.body_beams=0', 'body_beams'),
+  ],
+)
+def test_options_that_cannot_be(search, ngram_run, word, message):
+  status, out, errors = search('x', '--option', word, folder=ngram_run)
+  assert (status, out) == (2, '')
+  assert message in errors
+
+
+def test_identifiers_have_no_such_options(search, run):
+  status, _, errors = search('bada', '--option', 'scoring.mode=lm')
+  assert status == 2
+  assert errors == (
+    'genret search: Expected a run that finds documents by n-grams with '
+    f'--option, {run} has identifiers; leave --option out.'
+  )
+
+
+@pytest.mark.parametrize(
+  ('changes', 'what'),
+  [
+    (['--beams', 4], '--beams or --option keys'),
+    (['--option', 'scoring.beta=0.5'], '--option scoring'),
+    (
+      ['--option', 'keys.query_ngrams=1', '--explain'],
+      'use of --explain or --html and --beams or --option keys',
+    ),
+  ],
+)
+def test_a_search_of_other_options_does_not_go_on(
+  search, ngram_run, few, tmp_path, changes, what
+):
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(run_formats, 'write_run', lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+      search(*few, folder=ngram_run)
+  status, _, errors = search(*few, *changes, folder=ngram_run)
+  assert status == 2
+  assert f'it is of one with another {what}; finish' in errors
+  assert search(*few, folder=ngram_run)[0] == 0
+
+
+def test_names_that_are_no_passages(search, words):
+  kilt = [*words, '--output', 'o', '--format', 'kilt']
+  status, _, errors = search(*kilt, '--passages')
+  assert status == 2
+  assert errors == (
+    'genret search: Expected the id of a passage, PAGE-PARAGRAPH or '
+    "PAGE-FIRST-LAST, got 'd0'; rename the documents, or write their "
+    'ids as those of pages.'
+  )
+
+
+def test_a_run_of_passages(search, words, tmp_path):
+  folder = tmp_path / 'run'
+  write_identifiers(folder, doc_id='7-{}-{}'.format)
+  kilt = [*words, '--output', 'o', '--format', 'kilt']
+  assert search(*kilt, '--passages', folder=folder)[0] == 0
+  plain = [*words, '--output', 'plain', '--format', 'kilt']
+  assert search(*plain, folder=folder)[0] == 0
+  for line, same in zip(*map(rows_of, map(tmp_path.joinpath, ('o', 'plain')))):
+    for found, whole in zip(
+      line['output'][0]['provenance'], same['output'][0]['provenance']
+    ):
+      first, last = found['start_paragraph_id'], found['end_paragraph_id']
+      assert found['wikipedia_id'] == '7'
+      assert last == first + 1
+      assert whole['wikipedia_id'] == f'7-{first}-{last}'
+      assert found['title'] == whole['title'] == f'<Title> {first}'
+
+
 def test_without_a_corpus(search, words, run, tmp_path):
   settings = json.loads((run / 'searcher.json').read_text())
   bare = tmp_path / 'bare'
@@ -490,11 +634,25 @@ def test_lines_are_answered(search, monkeypatch):
     (['x', '-k', '0'], 'expected --hits of at least 1, got 0.'),
     (['x', '--beams', '-1'], 'expected --beams of at least 1, got -1.'),
     (
-      ['x', '--html-queries', '0'],
+      [*FILE, '--html', 'p', '--html-queries', '0'],
       'expected --html-queries of at least 1, got',
     ),
     (['x', '--format', 'beir'], 'expected --queries with --format, got none.'),
     (['x', '--restart'], 'expected --queries with --restart, got none.'),
+    (['x', '--tag', 't'], 'expected --queries with --tag, got none.'),
+    (['x', '--passages'], 'expected --queries with --passages, got none.'),
+    (
+      [*FILE, '--format', 'beir', '--tag', 't'],
+      'expected --format trec with --tag, got beir.',
+    ),
+    (
+      [*FILE, '--passages'],
+      'expected --format kilt with --passages, got trec.',
+    ),
+    (
+      [*FILE, '--html-queries', '3'],
+      'expected --html with --html-queries, got none.',
+    ),
     (
       ['--html', 'p'],
       'expected a query or --queries with --html, got neither.',

@@ -34,6 +34,7 @@ from genret.searcher import SETTINGS_FILE, Searcher
 from genret.text_files import write_text
 from genret.tools import _tables
 from genret.tools import train as train_tool
+from genret.views import VIEWS
 
 MEASURES = ('Success@1', 'Success@10', 'RR@10', 'nDCG@10')
 # The paper's "LM": n-grams of one length, each document by its best.
@@ -41,7 +42,9 @@ LENGTHS = (3, 4, 5)
 # Which pairs the page compares.
 PAIRS = (
   *(('LM+FM', f'LM, n = {n}') for n in LENGTHS),
+  *(('LM+FM, text only', f'LM, n = {n}') for n in LENGTHS),
   ('intersective', 'LM+FM'),
+  ('intersective', 'intersective, text only'),
   ('intersective', 'intersective, unconstrained'),
   ('intersective', 'BM25'),
 )
@@ -54,7 +57,7 @@ def run(
   steps: int | None,
   split: str,
   limit: int | None,
-  trained: Mapping[str, str],
+  trained: Sequence[tuple[str, str]],
   work: Path,
   docs: Path,
   command: str,
@@ -67,7 +70,8 @@ def run(
     steps: to train; the experiment's own number where None.
     split: whose queries to search.
     limit: how many of them, from the first; None for all.
-    trained: other runs to measure, by name.
+    trained: names and folders of other runs to measure; those of one name are
+      seeds of one model.
     work: folder of indexes, runs and rows; what is there is not done again.
     docs: where seal.md and results/seal.json are.
     command: what to note in new rows as the command that made them.
@@ -93,11 +97,13 @@ def run(
         steps,
         {'index': seconds},
       )
-  for model, run_folder in trained.items():
-    settings = json.loads((Path(run_folder) / SETTINGS_FILE).read_text())
+  for model, run_folder in trained:
+    folder = Path(run_folder)
+    settings = json.loads((folder / SETTINGS_FILE).read_text())
+    seed = json.loads((folder / 'run.json').read_text())['seed']
     judged = _judged(settings['corpus'], split, limit, command)
     _kept(work, judged, 'bm25', _bm25)
-    _kept(work, judged, f'{model}.0', _measured, Path(run_folder), model, 0, {})
+    _kept(work, judged, f'{model}.{seed}', _trained, folder, model, seed, {})
   rows = [
     json.loads(path.read_text()) for path in sorted((work / 'rows').glob('*'))
   ]
@@ -207,16 +213,29 @@ def _scratch(
     [f'{key} = {value}' for key, value in bindings.items()],
   )
   train_tool.run()
+  return _trained(judged, folder, 'scratch', seed, seconds, untrained=True)
+
+
+def _trained(
+  judged: _Judged,
+  folder: Path,
+  model: str,
+  seed: int,
+  seconds: dict[str, float],
+  *,
+  untrained: bool = False,
+) -> dict[str, Any]:
+  """Measures a run; its steps and the time that they took are in its log."""
   log = (folder / 'log.jsonl').read_text().splitlines()
   last = json.loads(log[-1])
   return _measured(
     judged,
     folder,
-    'scratch',
+    model,
     seed,
     {**seconds, 'train': last['seconds']},
     steps=last['step'],
-    untrained=True,
+    untrained=untrained,
   )
 
 
@@ -227,10 +246,10 @@ def _measured(
   seed: int,
   seconds: dict[str, float],
   *,
-  steps: int | None = None,
-  untrained: bool = False,
+  steps: int,
+  untrained: bool,
 ) -> dict[str, Any]:
-  """A row: every system of one trained model."""
+  """A row: every system of one trained model, and times without compilation."""
   queries = judged.queries
   searcher = Searcher.load(folder)
   if not isinstance(searcher, NgramSearcher):
@@ -250,20 +269,25 @@ def _measured(
     searcher.params = params
     searcher.keys = dataclasses.replace(searcher.keys, constrained=constrained)
     label = f'{judged.collection.name} {model} {seed}{kind}'
+    texts = list(queries.values())
+    searcher.generate(texts[: searcher.batch_size])  # Compiles.
     start_time = time.perf_counter()
-    keys = list(_keys(searcher, list(queries.values()), label))
+    keys = list(_keys(searcher, texts, label))
     seconds[f'keys{kind}'] = time.perf_counter() - start_time
     modes = _modes()
     if kind == ', untrained':
       modes = {'intersective': modes['intersective']}
-    for name, (scoring, length) in modes.items():
+    for name, (scoring, length, views) in modes.items():
       scorer = NgramScorer(
         searcher.identifiers.fm, scoring, ignored=searcher.scorer.ignored
       )
+      chosen = [_chosen(found, length, views) for found in keys]
+      for found in chosen[:1]:
+        _hits(scorer, searcher.doc_ids, found)  # Compiles.
       start_time = time.perf_counter()
       run_ = {
-        qid: _hits(scorer, searcher.doc_ids, _of_length(found, length))
-        for qid, found in zip(queries, keys, strict=True)
+        qid: _hits(scorer, searcher.doc_ids, found)
+        for qid, found in zip(queries, chosen, strict=True)
       }
       seconds[f'score {name}{kind}'] = time.perf_counter() - start_time
       measured = metrics.evaluate(
@@ -271,7 +295,7 @@ def _measured(
       )
       systems[name + kind] = {
         **measured.mean,
-        'keys': float(np.mean([len(found.keys) for found in keys])),
+        'keys': float(np.mean([len(found.keys) for found in chosen])),
       }
       per_query[name + kind] = measured.per_query
   return {
@@ -293,30 +317,38 @@ def _keys(
     yield from searcher.generate(queries[first : first + searcher.batch_size])
 
 
-def _modes() -> dict[str, tuple[Scoring, int | None]]:
-  """Scorings by name; those of n-grams of one length, and of all keys."""
-  modes: dict[str, tuple[Scoring, int | None]] = {
-    f'LM, n = {n}': (Scoring(mode='lm'), n) for n in LENGTHS
-  }
-  modes['LM+FM'] = (Scoring(mode='lm+fm'), None)
-  modes['intersective'] = (Scoring(), None)
+class _Mode(NamedTuple):
+  """A scoring, and which keys it sees."""
+
+  scoring: Scoring
+  length: int | None = None
+  views: tuple[str, ...] = VIEWS
+
+
+def _modes() -> dict[str, _Mode]:
+  """Scorings by name."""
+  text = ('body',)
+  modes = {f'LM, n = {n}': _Mode(Scoring(mode='lm'), n, text) for n in LENGTHS}
+  modes['LM+FM'] = _Mode(Scoring(mode='lm+fm'))
+  modes['LM+FM, text only'] = _Mode(Scoring(mode='lm+fm'), views=text)
+  modes['intersective'] = _Mode(Scoring())
+  modes['intersective, text only'] = _Mode(Scoring(), views=text)
   return modes
 
 
-def _of_length(found: QueryKeys, length: int | None) -> QueryKeys:
-  """The n-grams of the body with so many tokens, alone; None for all keys."""
-  if length is None:
-    return found
+def _chosen(
+  found: QueryKeys, length: int | None, views: Sequence[str]
+) -> QueryKeys:
+  """The keys of these views with so many tokens, or with any number."""
   kept = [
     i
     for i, (key, view) in enumerate(zip(found.keys, found.views, strict=True))
-    if view == 'body' and len(key) == length
+    if view in views and length in (None, len(key))
   ]
-  return QueryKeys(
-    [found.keys[i] for i in kept],
-    found.log_probabilities[kept],
-    [found.views[i] for i in kept],
-    None,
+  return found._replace(
+    keys=[found.keys[i] for i in kept],
+    log_probabilities=found.log_probabilities[kept],
+    views=[found.views[i] for i in kept],
   )
 
 

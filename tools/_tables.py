@@ -94,14 +94,19 @@ def _comparison_lines(
 
 
 def _time_lines(rows: Sequence[Row]) -> list[str]:
-  """Milliseconds a query of writing n-grams and of scoring them."""
+  """Milliseconds a query of writing n-grams and of scoring them.
+
+  What the constraint costs is what the same search takes more with it.
+  """
   columns = (
     'model',
-    'index, s',
+    'index built, s',
+    'steps',
     'training, s',
     'n-grams, ms a query',
+    'of which constraint',
     'scoring, ms a query',
-    'share of scoring',
+    'constraint and scoring, share',
   )
   lines = [f'| {" | ".join(columns)} |', '|---' * len(columns) + '|']
   for model in dict.fromkeys(row['model'] for row in rows):
@@ -109,25 +114,28 @@ def _time_lines(rows: Sequence[Row]) -> list[str]:
     if not group:
       continue
 
-    def mean(name: str, group: Any = group) -> float | None:
-      values = [r['seconds'].get(name) for r in group]
-      return None if None in values else float(np.mean(values))
+    def mean(name: str, group: Any = group) -> float:
+      return float(np.mean([r['seconds'].get(name, np.nan) for r in group]))
 
     count = group[0]['queries']
-    keys, score = mean('keys'), mean('score intersective')
-    assert keys is not None
-    assert score is not None
+    keys, free = mean('keys'), mean('keys, unconstrained')
+    score = mean('score intersective')
     cells = [
-      '' if (x := mean(name)) is None else f'{x:.0f}'
-      for name in ('index', 'train')
-    ]
-    cells += [
-      f'{1000 * keys / count:.1f}',
-      f'{1000 * score / count:.2f}',
-      f'{score / (keys + score):.1%}',
+      _number(mean('index'), '.0f'),
+      '/'.join(dict.fromkeys(f'{row["steps"]:,}' for row in group)),
+      _number(mean('train'), '.0f'),
+      _number(1000 * keys / count, '.1f'),
+      _number(1000 * (keys - free) / count, '.1f'),
+      _number(1000 * score / count, '.2f'),
+      _number((keys - free + score) / (keys + score), '.1%'),
     ]
     lines.append(f'| {model} | ' + ' | '.join(cells) + ' |')
   return lines
+
+
+def _number(value: float, form: str) -> str:
+  """Empty for what nobody measured."""
+  return '' if np.isnan(value) else format(value, form)
 
 
 def write(path: Path, text: str) -> None:

@@ -14,7 +14,7 @@ Example:
 import argparse
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from genret import ngram_example_files as files
@@ -72,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     action='append',
     default=[],
     metavar='KIND.NAME=VALUE',
-    help='changes a number of the recipe, such as supervised.spans=8',
+    help='changes a setting of the recipe, such as supervised.spans=8 or '
+    'supervised.stop_words=der,die,das',
   )
   add(
     '--kinds',
@@ -109,8 +110,8 @@ def _options(
   """A recipe with the changes of --option."""
   supervised, unsupervised = RECIPES[recipe]
   fields = (dataclasses.asdict(supervised), dataclasses.asdict(unsupervised))
-  known = {
-    f'{kind}.{name}': type(value)
+  known: dict[str, Callable[[str], Any]] = {
+    f'{kind}.{name}': _words if name == 'stop_words' else type(value)
     for kind, options in zip(files.KINDS, fields, strict=True)
     for name, value in options.items()
   }
@@ -134,6 +135,11 @@ def _options(
     dataclasses.replace(supervised, **changes['supervised']),
     dataclasses.replace(unsupervised, **changes['unsupervised']),
   )
+
+
+def _words(text: str) -> tuple[str, ...]:
+  """A list in one argument."""
+  return tuple(word for word in text.split(',') if word)
 
 
 def _table(found: writer.Summary) -> str:

@@ -7,8 +7,9 @@ example:
   genret search --run runs/seal --explain "who founded the british museum"
   genret search --run runs/seal --html why.html "who founded the museum"
   genret search --run runs/quickstart --queries queries.jsonl --output RUN.trec
-  genret search --run runs/quickstart --queries queries.jsonl \\
-    --output RUN.jsonl --format kilt
+  genret search --run runs/kilt --queries queries.jsonl \\
+    --output RUN.jsonl --format kilt --passages
+  genret search --run runs/seal --option scoring.mode=lm+fm "who wrote this"
   genret search --run runs/quickstart
 
 A file of queries is a BEIR folder, .jsonl or .tsv. Without a query and without
@@ -21,11 +22,12 @@ command is given again: OUTPUT.part keeps what is done until OUTPUT is written.
 import argparse
 import dataclasses
 import itertools
+import json
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from genret import explain, explain_page, run_formats, run_journal
 from genret.corpus import Document, Query, read_queries
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 AnySearcher = Union[Searcher, 'NgramSearcher']
 
 # Hits of a query unless --hits says otherwise, and those a page shows of each
-# query of a file.
-_HITS, _FILE_HITS, _PAGE_HITS = 5, 100, 10
+# query of a file; and the queries that it shows.
+_HITS, _FILE_HITS, _PAGE_HITS, _PAGE_QUERIES = 5, 100, 10, 20
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
   if arguments.html is not None:
     _check_output(Path(arguments.html), '--html')
-  searcher = _load(arguments)
+  searcher = Searcher.load(arguments.run)
+  _adjust(searcher, arguments)
   if arguments.query is None:
     _converse(searcher, arguments)
     return 0
@@ -86,19 +89,32 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     'them to OUTPUT.evidence.jsonl',
   )
   add('--html', metavar='FILE', help='write a page with the n-grams marked')
+  add(
+    '--option',
+    action='append',
+    default=[],
+    metavar='KIND.NAME=VALUE',
+    help='changes how n-grams are found or scored: a field of keys '
+    '(KeyOptions) or of scoring (Scoring), such as keys.constrained=false',
+  )
   file = parser.add_argument_group('with a file of queries')
   add = file.add_argument
   add('--queries', metavar='FILE', help='the file')
   add('--output', metavar='FILE', help='the run file to write')
   add('--format', choices=run_formats.FORMATS, help='of the run file [trec]')
-  add('--tag', default='genret', help='name in a TREC run [genret]')
+  add('--tag', help='name in a TREC run [genret]')
+  add(
+    '--passages',
+    action='store_true',
+    help='in a KILT run, take a document id as PAGE-PARAGRAPH or '
+    'PAGE-FIRST-LAST: the page and its paragraphs, from 0',
+  )
   add('--restart', action='store_true', help='drop what OUTPUT.part keeps')
   add(
     '--html-queries',
     type=int,
-    default=20,
     metavar='N',
-    help='queries on the page, from the first on [20]',
+    help=f'queries on the page, from the first on [{_PAGE_QUERIES}]',
   )
   arguments = parser.parse_args(list(argv))
   problem = _problem(arguments)
@@ -114,22 +130,33 @@ def _problem(arguments: argparse.Namespace) -> str | None:
   if arguments.query is not None and arguments.queries is not None:
     return 'expected a query or --queries, got both.'
   if arguments.queries is None:
-    for name in ('format', 'restart'):
+    for name in ('format', 'restart', 'tag', 'passages', 'html_queries'):
       if getattr(arguments, name):
-        return f'expected --queries with --{name}, got none.'
+        return f'expected --queries with --{_flag(name)}, got none.'
     if arguments.query is None and arguments.html is not None:
       return 'expected a query or --queries with --html, got neither.'
   for name in ('hits', 'beams', 'html_queries'):
     number = getattr(arguments, name)
     if number is not None and number < 1:
-      flag = name.replace('_', '-')
-      return f'expected --{flag} of at least 1, got {number}.'
+      return f'expected --{_flag(name)} of at least 1, got {number}.'
+  if arguments.tag is not None and _format(arguments) != 'trec':
+    return f'expected --format trec with --tag, got {arguments.format}.'
+  if arguments.passages and _format(arguments) != 'kilt':
+    return f'expected --format kilt with --passages, got {_format(arguments)}.'
+  if arguments.html_queries is not None and arguments.html is None:
+    return 'expected --html with --html-queries, got none.'
   return None
 
 
-def _load(arguments: argparse.Namespace) -> AnySearcher:
-  """Opens the run; n-grams are traced where somebody asks for them."""
-  searcher = Searcher.load(arguments.run)
+def _flag(name: str) -> str:
+  return name.replace('_', '-')
+
+
+def _adjust(searcher: AnySearcher, arguments: argparse.Namespace) -> None:
+  """Sets what the command says of the search.
+
+  n-grams are traced where somebody asks for them.
+  """
   if not isinstance(searcher, Searcher):
     searcher.explain = arguments.explain or arguments.html is not None
   elif arguments.explain:
@@ -138,18 +165,58 @@ def _load(arguments: argparse.Namespace) -> AnySearcher:
       'to show.',
       file=sys.stderr,
     )
-  # Of the run as it is: --beams is told apart in the header of a journal.
-  _ = searcher.fingerprint
   beams = arguments.beams
-  if beams is None:
-    return searcher
   if isinstance(searcher, Searcher):
-    searcher.num_beams = beams
-  else:
+    if arguments.option:
+      raise ValueError(
+        f'Expected a run that finds documents by n-grams with --option, '
+        f'{arguments.run} has identifiers; leave --option out.'
+      )
+    searcher.num_beams = beams or searcher.num_beams
+    return
+  if beams is not None:
     searcher.keys = dataclasses.replace(
       searcher.keys, body_beams=beams, title_beams=beams
     )
-  return searcher
+  for word in arguments.option:
+    kind, name, value = _option(word, searcher)
+    changed = dataclasses.replace(getattr(searcher, kind), **{name: value})
+    setattr(searcher, kind, changed)
+
+
+def _option(word: str, searcher: 'NgramSearcher') -> tuple[str, str, Any]:
+  """Takes KIND.NAME=VALUE apart."""
+  path, _, text = word.partition('=')
+  known = {
+    f'{kind}.{name}': value
+    for kind in ('keys', 'scoring')
+    for name, value in dataclasses.asdict(getattr(searcher, kind)).items()
+  }
+  if path not in known or not text:
+    raise ValueError(
+      f'Expected --option KIND.NAME=VALUE with one of {", ".join(known)}, got '
+      f'{word!r}.'
+    )
+  kind, _, name = path.partition('.')
+  value: Any = text
+  if name == 'views':
+    value = tuple(text.split(','))
+  elif name == 'grade':
+    value = None if text == 'none' else text
+  elif not isinstance(known[path], str):
+    expected = type(known[path])
+    try:
+      value = json.loads(text)
+    except ValueError:
+      value = None
+    if expected is float and type(value) is int:
+      value = float(value)
+    if type(value) is not expected:
+      form = {bool: 'true or false', int: 'a whole number', float: 'a number'}
+      raise ValueError(
+        f'Expected {form[expected]} for --option {path}, got {text!r}.'
+      )
+  return kind, name, value
 
 
 def _search_file(arguments: argparse.Namespace) -> None:
@@ -158,7 +225,7 @@ def _search_file(arguments: argparse.Namespace) -> None:
   output = Path(arguments.output)
   # Now, and not when everything is decoded.
   if _format(arguments) == 'trec':
-    _check_words([arguments.tag], 'tag')
+    _check_words([arguments.tag or 'genret'], 'tag')
     _check_words((query.query_id for query in queries), 'query id')
   _check_output(output, '--output')
   if arguments.html is not None:
@@ -168,11 +235,17 @@ def _search_file(arguments: argparse.Namespace) -> None:
         'rename one.'
       )
     _check_output(Path(arguments.html), '--html')
-  searcher = _load(arguments)
+  searcher = Searcher.load(arguments.run)
   if _format(arguments) == 'trec':
     _check_words(searcher.doc_ids, 'document id')
+  if arguments.passages:
+    for doc_id in searcher.doc_ids:
+      run_formats.passage(doc_id)
   k = arguments.hits or _FILE_HITS
-  head = _header(searcher, queries, k, arguments)
+  # Of the run as it is: what the command changes has fields of its own.
+  fingerprint = searcher.fingerprint
+  _adjust(searcher, arguments)
+  head = _header(searcher, fingerprint, queries, k)
   part = output.with_name(f'{output.name}.part')
   with run_journal.Journal(part, head, restart=arguments.restart) as journal:
     if journal.done:
@@ -202,23 +275,19 @@ def _format(arguments: argparse.Namespace) -> str:
 
 
 def _header(
-  searcher: AnySearcher,
-  queries: Sequence[Query],
-  k: int,
-  arguments: argparse.Namespace,
+  searcher: AnySearcher, fingerprint: str, queries: Sequence[Query], k: int
 ) -> Mapping[str, int | str]:
   """What makes a search another one than that of the journal."""
+  options: dict[str, int | str | None] = {'evidence': False}
   if isinstance(searcher, Searcher):
-    beams = [searcher.num_beams]
+    options['beams'] = searcher.num_beams
   else:
-    beams = [searcher.keys.body_beams, searcher.keys.title_beams]
-  traced = not isinstance(searcher, Searcher) and searcher.explain
+    options['evidence'] = searcher.explain
+    for kind in ('keys', 'scoring'):
+      fields = dataclasses.asdict(getattr(searcher, kind))
+      options[kind] = json.dumps(fields)
   return run_journal.header(
-    searcher.fingerprint,
-    queries,
-    k=k,
-    batch_size=searcher.batch_size,
-    options={'beams': str(beams), 'evidence': traced},
+    fingerprint, queries, k=k, batch_size=searcher.batch_size, options=options
   )
 
 
@@ -235,7 +304,8 @@ def _write(
     explain.write_evidence(path, journal.answers())
     print(f'evidence -> {path}')
   if arguments.html is not None:
-    first = itertools.islice(journal.answers(), arguments.html_queries)
+    shown = arguments.html_queries or _PAGE_QUERIES
+    first = itertools.islice(journal.answers(), shown)
     answers = [(qid, text_of[qid], hits) for qid, hits in first]
     _write_page(searcher, answers, arguments)
   run = {
@@ -246,9 +316,10 @@ def _write(
     arguments.output,
     run,
     _format(arguments),
-    tag=arguments.tag,
+    tag=arguments.tag or 'genret',
     queries=text_of,
     documents=lambda doc_id: _document(searcher, doc_id),
+    passages=arguments.passages,
   )
   many = 'y' if len(run) == 1 else 'ies'
   print(f'{len(run):,} quer{many} -> {arguments.output}')

@@ -54,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
     action='append',
     default=[],
     metavar='NAME=RUN_FOLDER',
-    help='measure a run that is trained already, too; may be repeated',
+    help='measure a run that is trained already, too; may be repeated, with the '
+    'same name for other seeds',
   )
   add('--work', help='folder of indexes, runs and rows [runs/study_NAME]')
   add('--docs', default='docs', help='where the page and results/ are')
@@ -68,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     steps=arguments.steps,
     split=arguments.split,
     limit=arguments.queries,
-    trained=dict(map(_named, arguments.trained)),
+    trained=list(map(_named, arguments.trained)),
     work=Path(arguments.work or f'runs/study_{arguments.name}'),
     docs=Path(arguments.docs),
     command=' '.join(['genret study', *argv]),
