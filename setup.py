@@ -55,6 +55,7 @@ _DEV = [
   'mypy>=1.15',
   'pytest>=8.3',
   'pytest-cov>=6.0',
+  'pytest-xdist>=3.6',
   'ruff>=0.9',
   'torch>=2.6',
   'transformers>=5.0',
