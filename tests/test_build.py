@@ -155,11 +155,11 @@ def test_given_vectors_are_clustered(collection, tmp_path):
     ),
     (
       {'options': {'k': 3}},
-      r"options of the scheme atomic, got {'k': 3}: .*'k'",
+      r'options of the scheme atomic \(it has none\), got k=3\.',
     ),
     (
       {'options': {'seed': 3}},
-      r"options of the scheme atomic, got {'seed': 3}",
+      r'options of the scheme atomic \(it has none\), got seed=3',
     ),
     (
       {'scheme': 'hierarchical-kmeans', 'options': {'k': 1}},

@@ -22,7 +22,13 @@ MAY_COLLIDE: set[str] = set()
 SMALL = {
   'hierarchical-kmeans': {'k': 3, 'c': 2},
   'hierarchical-kmeans-2d': {'k': 3, 'c': 2},
+  'pq': {'parts': 2, 'k': 3, 'rotate': False},
+  'random-codes': {'levels': 3, 'k': 5},
+  'rq-kmeans': {'levels': 2, 'k': 3},
+  'rq-vae': {'levels': 2, 'k': 3, 'width': 2, 'steps': 3, 'batch_size': 9},
 }
+# Where the defaults take too long, or want more dimensions, for a test.
+DEFAULTS = {'pq': {'parts': 2}, 'rq-vae': {'steps': 20}}
 FIRST = 200  # text ends below it; more than the vocabulary's pieces
 
 every_scheme = pytest.mark.parametrize('scheme', sorted(SCHEMES))
@@ -63,6 +69,10 @@ def test_the_schemes_are_those_that_the_command_promises():
     'naive',
     'hierarchical-kmeans',
     'hierarchical-kmeans-2d',
+    'pq',
+    'random-codes',
+    'rq-kmeans',
+    'rq-vae',
   } <= set(SCHEMES)
   assert list(SCHEMES) == sorted(SCHEMES)
   assert SCHEMES['atomic'] is atomic.atomic
@@ -85,7 +95,7 @@ CORPORA = {
 @pytest.mark.parametrize('size', ['default', 'small'])
 def test_contract(scheme, corpus, size, tmp_path):
   vectors_DxE = CORPORA[corpus]
-  options = SMALL.get(scheme, {}) if size == 'small' else {}
+  options = (SMALL if size == 'small' else DEFAULTS).get(scheme, {})
   table = make(scheme, vectors_DxE, **options)
   found = identifiers(table)
   # One row a document, in the corpus's order.
@@ -112,7 +122,7 @@ def test_contract(scheme, corpus, size, tmp_path):
 
 @every_scheme
 def test_a_name_finds_its_document(scheme):
-  table = make(scheme, draw(35))
+  table = make(scheme, draw(35), **DEFAULTS.get(scheme, {}))
   found = table.documents(table.token_rows_DxL, table.lengths_D)
   assert [rows.tolist() for rows in found] == [[i] for i in range(35)]
 

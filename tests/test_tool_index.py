@@ -11,7 +11,7 @@ import tiny_collection
 from genret import embeddings, ngram_index, tools, views, vocabulary
 from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
-from genret.docids import build
+from genret.docids import build, codes
 from genret.docids.table import DocidTable
 
 
@@ -94,6 +94,24 @@ def test_every_flag_arrives(corpus, tmp_path):
   assert not np.array_equal(idf_V, embeddings.load(tmp_path / 'c').idf_V)
 
 
+def test_options_are_words_and_numbers(corpus, tmp_path, capsys):
+  words = ['levels=2', 'k=3', 'collisions=share']
+  flags = [part for word in words for part in ('--option', word)]
+  assert index(corpus, tmp_path, *flags, scheme='rq-kmeans') == 0
+  table = DocidTable.load(tmp_path)
+  assert table.meta['options'] == {
+    'levels': 2,
+    'k': 3,
+    'collisions': 'share',
+  }
+  assert set(table.lengths_D) == {2}
+  out = capsys.readouterr().out
+  assert re.search(r'used \(perplexity\)  3 \(\d\.\d\) [123] \(\d', out)
+  assert f'collision rate  {table.collision_rate:.4f}' in out
+  assert index(corpus, tmp_path, '--option', 'rotate=false', scheme='pq') == 0
+  assert DocidTable.load(tmp_path).meta['options'] == {'rotate': False}
+
+
 def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
   assert index(corpus, tmp_path, scheme='naive') == 0
   lines = capsys.readouterr().out.splitlines()
@@ -108,6 +126,9 @@ def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
     'vocabulary': '128',
     'tokens per identifier': f'{min(lengths)} to {max(lengths)}, mean '
     f'{sum(lengths) / len(lengths):.2f}',
+    'used (perplexity)': ' '.join(
+      f'{used} ({perplexity:.1f})' for used, perplexity in codes.usage(table)
+    ),
     'collision rate': '0.0000',
     'trie': f'{Trie.from_table(table).nbytes:,} bytes',
     'hash': table.hash[:16],
@@ -118,12 +139,29 @@ def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
 @pytest.mark.parametrize(
   ('words', 'message'),
   [
-    (['--option', 'k'], r"Expected --option NAME=INTEGER, got 'k'\."),
-    (['--option', 'k=1.5'], r"Expected --option NAME=INTEGER, got 'k=1.5'\."),
-    (['--option', 'k='], r"Expected --option NAME=INTEGER, got 'k='\."),
-    (['--option', 'k=--5'], r"Expected --option NAME=INTEGER, got 'k=--5'\."),
-    (['--option', '=5'], r"Expected --option NAME=INTEGER, got '=5'\."),
-    (['--option', 'k=5'], 'Expected options of the scheme atomic, got .*'),
+    (['--option', 'k'], r"Expected --option NAME=VALUE, got 'k'\."),
+    (['--option', 'k='], r"Expected --option NAME=VALUE, got 'k='\."),
+    (['--option', '=5'], r"Expected --option NAME=VALUE, got '=5'\."),
+    (
+      ['--option', 'k=5'],
+      r'Expected options of the scheme atomic \(it has none\), got k=5\.',
+    ),
+    (
+      ['--scheme', 'rq-kmeans', '--option', 'x=y'],
+      r"Expected options of .* \(levels, k, collisions\), got x='y'\.",
+    ),
+    (
+      ['--scheme', 'rq-kmeans', '--option', 'k=1.5'],
+      r'Expected k of rq-kmeans to be of type int, got 1\.5\.',
+    ),
+    (
+      ['--scheme', 'rq-kmeans', '--option', 'k=true'],
+      r'Expected k of rq-kmeans to be of type int, got True\.',
+    ),
+    (
+      ['--scheme', 'rq-kmeans', '--option', 'collisions=none'],
+      r"Expected collisions of token, share, sinkhorn, got 'none'.*",
+    ),
     (
       ['--queries-split', 'test'],
       r"Expected one of the splits .* got 'test'\.",

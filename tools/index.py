@@ -10,6 +10,8 @@ example:
   genret index docids --scheme atomic --corpus my_beir_folder --output docids
   genret index docids --scheme hierarchical-kmeans --option k=10 --option c=100 \\
     --corpus genret:squadshifts_wiki --queries-split train --output docids
+  genret index docids --scheme rq-kmeans --option collisions=sinkhorn \\
+    --embeddings vectors.npy --corpus my_beir_folder --output docids
   genret index fm --corpus my_beir_folder --vocabulary spiece.model --output fm
   genret index fm --corpus my_beir_folder --dimensions 512 --output fm
 """
@@ -25,7 +27,7 @@ from genret import ngram_index
 from genret.constraints import fm_files
 from genret.constraints.trie import Trie
 from genret.corpus import load_collection
-from genret.docids import build
+from genret.docids import build, codes
 from genret.pseudo_queries import read_pseudo_queries
 
 
@@ -80,8 +82,8 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
     '--option',
     action='append',
     default=[],
-    metavar='NAME=INTEGER',
-    help='an argument of the scheme, such as k=10',
+    metavar='NAME=VALUE',
+    help='an argument of the scheme, such as k=10 or collisions=share',
   )
   add('--seed', type=int, default=0)
 
@@ -155,6 +157,8 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
   )
   lengths_D = table.lengths_D
   trie = Trie.from_table(table)
+  used = [f'{u.used:,} ({u.perplexity:,.1f})' for u in codes.usage(table)]
+  shown = [*used[:8], '...'] if len(used) > 8 else used
   return {
     'documents': f'{len(table):,}',
     'scheme': table.meta['scheme'],
@@ -162,6 +166,7 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
     'vocabulary': f'{table.vocab_size:,}',
     'tokens per identifier': f'{lengths_D.min()} to {lengths_D.max()}, mean '
     f'{lengths_D.mean():.2f}',
+    'used (perplexity)': ' '.join(shown),
     'collision rate': f'{table.collision_rate:.4f}',
     'trie': f'{trie.nbytes:,} bytes',
     'hash': table.hash[:16],
@@ -233,8 +238,16 @@ def _vectors(path: str) -> np.ndarray:
   return vectors_DxE
 
 
-def _option(text: str) -> tuple[str, int]:
-  if not re.fullmatch(r'\w+=-?[0-9]+', text):
-    raise ValueError(f'Expected --option NAME=INTEGER, got {text!r}.')
+def _option(text: str) -> tuple[str, int | float | bool | str]:
+  """NAME=VALUE; a value that is no number, true or false is a word."""
   name, _, value = text.partition('=')
-  return name, int(value)
+  if not re.fullmatch(r'\w+', name) or not value:
+    raise ValueError(f'Expected --option NAME=VALUE, got {text!r}.')
+  if re.fullmatch('-?[0-9]+', value):
+    return name, int(value)
+  if value in ('true', 'false'):
+    return name, value == 'true'
+  try:
+    return name, float(value)
+  except ValueError:
+    return name, value

@@ -14,6 +14,7 @@ that want them. Adding a scheme is adding a module; nothing else names it.
 
 import dataclasses
 import importlib
+import inspect
 import os
 import pkgutil
 import tempfile
@@ -180,11 +181,22 @@ def _name(
   **arguments: Any,
 ) -> DocidTable:
   """Calls the scheme; options that it does not take are the user's error."""
-  try:
-    return schemes()[scheme](documents, pieces, **arguments, **options)
-  except TypeError as error:
-    if 'keyword argument' not in str(error):
-      raise
-    raise ValueError(
-      f'Expected options of the scheme {scheme}, got {dict(options)}: {error}.'
-    ) from error
+  function = schemes()[scheme]
+  defaults = {
+    name: parameter.default
+    for name, parameter in inspect.signature(function).parameters.items()
+    if name != 'seed' and parameter.default not in (parameter.empty, None)
+  }
+  for name, value in options.items():
+    if name not in defaults:
+      raise ValueError(
+        f'Expected options of the scheme {scheme} '
+        f'({", ".join(defaults) or "it has none"}), got {name}={value!r}.'
+      )
+    kind = type(defaults[name])
+    if type(value) is not kind and not (kind is float and type(value) is int):
+      raise ValueError(
+        f'Expected {name} of {scheme} to be of type {kind.__name__}, got '
+        f'{value!r}.'
+      )
+  return function(documents, pieces, **arguments, **options)
