@@ -5,7 +5,7 @@
 | source               | documents                        | queries           |
 |----------------------|----------------------------------|-------------------|
 | BEIR folder          | `corpus.jsonl[.gz]`              | `queries.jsonl`   |
-| `.jsonl[.gz]`        | `{_id or id or doc_id, title, text}` | `{_id ..., text}` |
+| `.jsonl[.gz]`        | `{_id or id or doc_id, title, text, url}` | `{_id ..., text}` |
 | `.tsv[.gz]`          | `docid<TAB>title<TAB>text`       | `qid<TAB>text`    |
 | `ir_datasets:NAME`   | `docs_iter()`                    | `queries_iter()`  |
 | `genret:NAME`        | a BEIR folder that comes with genret | |
@@ -36,11 +36,12 @@ _ID_FIELDS = ('_id', 'id', 'doc_id', 'query_id')
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
-  """One retrievable text; `title` and `text` may be empty, `doc_id` not."""
+  """One retrievable text; all but `doc_id` may be empty."""
 
   doc_id: str
   title: str = ''
   text: str = ''
+  url: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -243,6 +244,11 @@ def documents_hash(documents: Iterable[Document]) -> str:
       data = field.encode()
       digest.update(len(data).to_bytes(8, 'little'))
       digest.update(data)
+    if document.url:
+      data = document.url.encode()
+      digest.update(b'\xff' * 8)  # a length that no field has
+      digest.update(len(data).to_bytes(8, 'little'))
+      digest.update(data)
   return digest.hexdigest()
 
 
@@ -365,8 +371,12 @@ def _json_document(place: str, line: str) -> Document:
       f'{place}: expected title or text, found only {sorted(fields)}; rename '
       'the field that holds the text.'
     )
-  title, text = (_json_text(place, fields, key) for key in ('title', 'text'))
-  return Document(doc_id, title, text)
+  # BEIR keeps what is neither title nor text in an object of its own.
+  extra = fields.get('metadata')
+  if 'url' not in fields and isinstance(extra, dict):
+    fields = {**fields, 'url': extra.get('url')}
+  names = ('title', 'text', 'url')
+  return Document(doc_id, *(_json_text(place, fields, name) for name in names))
 
 
 def _json_query(place: str, line: str) -> Query:

@@ -36,8 +36,8 @@ def load(path: str) -> Any:
     ) from error
 
 
-def documents(path: str) -> Iterator[tuple[str, str, str, str]]:
-  """Yields (place, doc_id, title, text)."""
+def documents(path: str) -> Iterator[tuple[str, str, str, str, str]]:
+  """Yields (place, doc_id, title, text, url)."""
   dataset = load(path)
   if not dataset.has_docs():
     raise ValueError(f'{path}: this data set has no documents; name another.')
@@ -45,7 +45,9 @@ def documents(path: str) -> Iterator[tuple[str, str, str, str]]:
     title, text = getattr(row, 'title', ''), getattr(row, 'text', None)
     if text is None:  # default_text() joins all fields, the title included
       title, text = '', row.default_text()
-    yield f'{path}, document {number}', row.doc_id, title or '', text or ''
+    url = getattr(row, 'url', '') or ''
+    place = f'{path}, document {number}'
+    yield place, row.doc_id, title or '', text or '', url
 
 
 def queries(path: str) -> Iterator[tuple[str, str, str]]:

@@ -39,6 +39,11 @@ def contents(folder):
 
 @pytest.mark.parametrize('scheme', build.schemes())
 def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
+  documents = [
+    dataclasses.replace(d, url=f'https://x/{d.doc_id}')
+    for d in collection.documents
+  ]
+  collection = dataclasses.replace(collection, documents=documents)
   table = make(collection, tmp_path / 'a', scheme=scheme, seed=3)
   assert table.meta == {
     'scheme': scheme,
@@ -202,7 +207,8 @@ def test_a_collection_without_documents(collection, tmp_path):
 @pytest.mark.parametrize('scheme', build.schemes())
 def test_few_and_equal_documents(collection, tmp_path, scheme, count):
   few = dataclasses.replace(
-    collection, documents=[Document(f'e{i}', '', 'same') for i in range(count)]
+    collection,
+    documents=[Document(f'e{i}', *['same'] * 3) for i in range(count)],
   )
   table = make(few, tmp_path, scheme=scheme)
   assert len(DocidTable.load(tmp_path)) == len(table) == count

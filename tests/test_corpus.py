@@ -415,3 +415,25 @@ def test_names_of_shipped_collections():
     r'squadshifts_wiki; choose one, or give a folder\.$',
   ):
     corpus.resolve('genret:x')
+
+
+def test_addresses_are_read(tmp_path):
+  file = tmp_path / 'corpus.jsonl'
+  rows = [
+    {'_id': 'a', 'text': 'x', 'url': 'https://x/a'},
+    {'_id': 'b', 'text': 'x', 'metadata': {'url': 'https://x/b'}},
+    {'_id': 'c', 'text': 'x', 'metadata': {}},
+    {'_id': 'd', 'text': 'x', 'url': None},
+  ]
+  file.write_text('\n'.join(map(json.dumps, rows)))
+  found = list(corpus.read_documents(file))
+  assert [d.url for d in found] == ['https://x/a', 'https://x/b', '', '']
+  # They count in the hash where there are any.
+  plain = [corpus.Document(d.doc_id, d.title, d.text) for d in found]
+  hashes = {corpus.documents_hash(found), corpus.documents_hash(plain)}
+  assert len(hashes) == 2
+  file.write_text('{"_id": "a", "text": "x", "url": 3}')
+  with pytest.raises(
+    ValueError, match='expected a string under url, found int'
+  ):
+    list(corpus.read_documents(file))

@@ -15,7 +15,7 @@ from genret.docids.table import DocidTable
 
 SCHEMES = build.schemes()
 # Schemes that write identifiers in the pieces of the text vocabulary.
-TEXT_SCHEMES = {'naive'}
+TEXT_SCHEMES = {'naive', 'title', 'url'}
 # Schemes under which several documents may share an identifier.
 MAY_COLLIDE: set[str] = set()
 # Arguments under which a small corpus is large.
@@ -42,7 +42,10 @@ def one_thread():
 
 
 def make(scheme, vectors_DxE, seed=0, **options) -> DocidTable:
-  documents = [Document(f'd{i}', '', 'word') for i in range(len(vectors_DxE))]
+  documents = [
+    Document(f'd{i}', str(i), 'word', f'http://{i}')
+    for i in range(len(vectors_DxE))
+  ]
   return SCHEMES[scheme](
     documents,
     tiny_collection.pieces(),
@@ -73,6 +76,8 @@ def test_the_schemes_are_those_that_the_command_promises():
     'random-codes',
     'rq-kmeans',
     'rq-vae',
+    'title',
+    'url',
   } <= set(SCHEMES)
   assert list(SCHEMES) == sorted(SCHEMES)
   assert SCHEMES['atomic'] is atomic.atomic
@@ -148,6 +153,72 @@ def test_naive_names_do_not_follow_the_corpus():
   assert sorted(orders[0]) == sorted(orders[1])
   names = tiny_collection.pieces().decode([list(row) for row in orders[0]])
   assert list(map(int, names)) != list(range(50))
+
+
+def named(*titles, scheme='title', **options):
+  field = scheme
+  return SCHEMES[scheme](
+    [Document(f'd{i}', **{field: name}) for i, name in enumerate(titles)],
+    tiny_collection.pieces(),
+    first_token=FIRST,
+    **options,
+  )
+
+
+@pytest.mark.parametrize('scheme', ['title', 'url'])
+def test_equal_names_are_numbered_behind_the_first(scheme):
+  table = named('12', '3', '12', ' 12 ', '123', scheme=scheme)
+  spelled = [
+    tuple(tiny_collection.pieces().encode(name)) for name in ('12', '3', '123')
+  ]
+  one, two, three = spelled
+  assert identifiers(table) == [
+    one,
+    two,
+    (*one, FIRST),
+    (*one, FIRST + 1),
+    three,
+  ]
+  assert table.vocab_size == 256
+  # A document more renames nobody.
+  more = named('12', '3', '12', ' 12 ', '123', '3', scheme=scheme)
+  assert identifiers(more)[:5] == identifiers(table)
+  assert identifiers(more)[5] == (*two, FIRST)
+
+
+def test_equal_names_may_share():
+  table = named('12', '3', '12', collisions='share')
+  assert table.collision_rate == pytest.approx(2 / 3)
+  assert identifiers(table)[0] == identifiers(table)[2]
+
+
+def test_long_names_are_cut():
+  whole = named('1234', '1235', '7')
+  table = named('1234', '1235', '7', max_tokens=3)
+  assert identifiers(table) == [
+    identifiers(whole)[0][:3],
+    (*identifiers(whole)[0][:3], FIRST),
+    identifiers(whole)[2],
+  ]
+  assert identifiers(named('12', max_tokens=9)) == identifiers(named('12'))
+
+
+def test_an_address_is_read():
+  plain = named('12 3', scheme='url')
+  for address in ('https://1%32%203', 'ftp://12 3', '12 3'):
+    assert named(address, scheme='url').hash == plain.hash
+
+
+@pytest.mark.parametrize('scheme', ['title', 'url'])
+def test_documents_without_a_name(scheme):
+  with pytest.raises(
+    ValueError, match=f"Expected a {scheme} of every document, 'd1' has none;"
+  ):
+    named('1', '  ', scheme=scheme)
+  with pytest.raises(
+    ValueError, match='Expected collisions of token, share, g'
+  ):
+    named('1', scheme=scheme, collisions='x')
 
 
 def test_a_name_without_pieces_is_refused():

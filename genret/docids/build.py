@@ -108,7 +108,11 @@ def build(
     if vocabulary is None:
       vocabulary = Path(folder) / vocabulary_lib.VOCABULARY_FILE
       vocabulary_lib.train_vocabulary(
-        texts + [q for of in queries for q in of],
+        [
+          *texts,
+          *(d.url for d in documents if d.url),
+          *(q for of in queries for q in of),
+        ],
         vocabulary,
         size=vocabulary_size,
       )

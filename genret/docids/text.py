@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identifiers that are text: written in the pieces of the text vocabulary."""
 
+import dataclasses
+import re
+import urllib.parse
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,6 +12,7 @@ import sentencepiece
 
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Document
+from genret.docids import codes
 from genret.docids.table import DocidTable
 
 
@@ -77,4 +81,113 @@ def naive(
   return text_table(documents, names, vocabulary, text_tokens=first_token)
 
 
-SCHEMES = {'naive': naive}
+def title(
+  documents: Sequence[Document],
+  vocabulary: sentencepiece.SentencePieceProcessor,
+  *,
+  first_token: int,
+  vectors: Callable[[], np.ndarray] | None = None,
+  seed: int = 0,
+  max_tokens: int = 0,
+  collisions: str = 'token',
+) -> DocidTable:
+  """Titles, as GENRE names pages (De Cao et al., ICLR 2021).
+
+  Args:
+    documents: D documents.
+    vocabulary: the text pieces; it must spell all titles.
+    first_token: ids below it are text.
+    vectors: not used.
+    seed: not used.
+    max_tokens: pieces that are kept of a title; 0 for all.
+    collisions: what becomes of documents whose titles are equal in pieces:
+      `token`, the first keeps the bare title and each other one has a number
+      behind it, so that documents can be added without renaming any; `share`,
+      they have one identifier.
+
+  Raises:
+    ValueError: for a document without a title, or one that cannot be spelled.
+  """
+  del vectors, seed
+  return _named_by(
+    documents,
+    [document.title for document in documents],
+    'title',
+    vocabulary,
+    first_token=first_token,
+    max_tokens=max_tokens,
+    collisions=collisions,
+  )
+
+
+def url(
+  documents: Sequence[Document],
+  vocabulary: sentencepiece.SentencePieceProcessor,
+  *,
+  first_token: int,
+  vectors: Callable[[], np.ndarray] | None = None,
+  seed: int = 0,
+  max_tokens: int = 0,
+  collisions: str = 'token',
+) -> DocidTable:
+  """Addresses of documents, without `https://`, as SE-DSI's online system
+  (Tang et al., KDD 2023) and Ultron (Zhou et al., 2022) name pages.
+
+  Percent signs are decoded. Arguments and errors are those of `title`.
+  """
+  del vectors, seed
+  names = [
+    urllib.parse.unquote(re.sub(r'^[a-z][a-z0-9+.-]*://', '', document.url))
+    for document in documents
+  ]
+  return _named_by(
+    documents,
+    names,
+    'url',
+    vocabulary,
+    first_token=first_token,
+    max_tokens=max_tokens,
+    collisions=collisions,
+  )
+
+
+def _named_by(
+  documents: Sequence[Document],
+  names: Sequence[str],
+  field: str,
+  vocabulary: sentencepiece.SentencePieceProcessor,
+  *,
+  first_token: int,
+  max_tokens: int,
+  collisions: str,
+) -> DocidTable:
+  """A table of one of the fields of documents, equals told apart."""
+  codes.check_choice('collisions', collisions, codes.COLLISIONS)
+  for document, name in zip(documents, names, strict=True):
+    if not vocabulary.encode(name):
+      raise ValueError(
+        f'Expected a {field} of every document, {document.doc_id!r} has none; '
+        'add it to the corpus, or choose another scheme.'
+      )
+  table = text_table(documents, names, vocabulary, text_tokens=first_token)
+  row_DxL, lengths_D = table.token_rows_DxL, table.lengths_D
+  if max_tokens > 0:
+    row_DxL = row_DxL[:, :max_tokens]
+    lengths_D = np.minimum(lengths_D, max_tokens)
+  number_D = codes.numbers_of_equals(row_DxL)
+  if collisions == 'share' or not number_D.any():
+    return dataclasses.replace(
+      table, token_rows_DxL=row_DxL, lengths_D=lengths_D
+    )
+  row_DxL = np.pad(row_DxL, ((0, 0), (0, 1)))
+  again = np.flatnonzero(number_D)
+  row_DxL[again, lengths_D[again]] = first_token + number_D[again] - 1
+  return dataclasses.replace(
+    table,
+    token_rows_DxL=row_DxL,
+    lengths_D=lengths_D + (number_D > 0),
+    vocab_size=vocabulary_lib.joint_size(first_token, int(number_D.max())),
+  )
+
+
+SCHEMES = {'naive': naive, 'title': title, 'url': url}
