@@ -8,7 +8,7 @@ document's text to its own identifier. What stands for the document's text is
 the choice that matters most; the preprocessors below offer the published ones.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,13 +98,56 @@ def _row_lookup(table: DocidTable) -> Callable[[tf.Tensor], tf.Tensor]:
   return row_of
 
 
+def first_tokens(
+  dataset: tf.data.Dataset, *, length: int = 64
+) -> tf.data.Dataset:
+  """Keeps the first tokens of the input.
+
+  DSI's direct indexing (Tay et al., NeurIPS 2022, 32 tokens) and FirstP of Pradeep
+  et al. (EMNLP 2023, 64 tokens).
+
+  Args:
+    dataset: tokenised examples.
+    length: tokens that are kept; a shorter document is kept whole.
+
+  Raises:
+    ValueError: if length is below 1.
+  """
+  _check_lengths(length, length)
+  return dataset.map(
+    lambda example: {**example, 'inputs': example['inputs'][:length]},
+    num_parallel_calls=tf.data.AUTOTUNE,
+  )
+
+
+def token_set(
+  dataset: tf.data.Dataset, stop_tokens: Sequence[int] = ()
+) -> tf.data.Dataset:
+  """Keeps the first of equal input tokens, and no stop words.
+
+  DSI's set indexing (Tay et al., NeurIPS 2022).
+
+  Args:
+    dataset: tokenised examples.
+    stop_tokens: tokens that are left out.
+  """
+  stop_S = tf.constant(list(stop_tokens), tf.int32)
+
+  def keep(example: Mapping[str, Any]) -> dict[str, Any]:
+    token_T, _ = tf.unique(example['inputs'])
+    is_stop_T = tf.reduce_any(token_T[:, None] == stop_S[None], axis=1)
+    return {**example, 'inputs': tf.boolean_mask(token_T, ~is_stop_T)}
+
+  return dataset.map(keep, num_parallel_calls=tf.data.AUTOTUNE)
+
+
 def random_chunk(
   dataset: tf.data.Dataset, *, min_length: int = 64, max_length: int = 64
 ) -> tf.data.Dataset:
   """Keeps a random window of consecutive input tokens, new at every pass.
 
-  With 64 tokens: "document as query" of Pradeep et al. (EMNLP 2023) and DSI's
-  inverted index; short windows look more like queries.
+  With 64 tokens: "document as query" (DaQ) of Pradeep et al. (EMNLP 2023) and
+  DSI's inverted index; short windows look more like queries.
 
   Args:
     dataset: tokenised examples.
@@ -138,8 +181,7 @@ def salient_tokens(
 ) -> tf.data.Dataset:
   """Keeps a random set of input tokens, drawn by weight, in text order.
 
-  DSI's set indexing (a document as its words without stop words) as a sample:
-  with inverse document frequencies for weights the input looks like keywords
+  DSI's set indexing (see `token_set`) as a sample: with inverse document frequencies for weights the input looks like keywords
   somebody might search the document by. Drawn without replacement
   (Gumbel top-k), new at every pass.
 

@@ -54,6 +54,15 @@ def read_lines(path: PathLike) -> Iterator[tuple[str, str]]:
     ) from error
 
 
+def file_state(path: PathLike | None) -> tuple[str | int, ...]:
+  """What changes when a file does; what is no file has its name only."""
+  file = pathlib.Path(str(path))
+  if path is None or not file.is_file():
+    return (str(path),)
+  state = file.stat()
+  return (str(path), state.st_size, state.st_mtime_ns)
+
+
 def write_text(path: PathLike, text: str) -> None:
   """Writes `text` as UTF-8 under a temporary name, then renames it to `path`.
 

@@ -39,6 +39,7 @@ from genret import (
   ngram_examples,
   ngram_features,
   ngram_index,
+  text_files,
   views,
 )
 from genret import vocabulary as vocabulary_lib
@@ -112,8 +113,8 @@ def mixture(
     (str(index), str(corpus), str(examples)),
     meta['hash'],
     tuple(o and dataclasses.astuple(o) for o in (supervised, unsupervised)),
-    _file_state(pseudo_queries),
-    examples and _file_state(Path(examples) / 'examples.json'),
+    text_files.file_state(pseudo_queries),
+    examples and text_files.file_state(Path(examples) / 'examples.json'),
     tuple(sorted((rates or {}).items())),
     (use_markers, use_grades, shuffle_buffer, seed),
   )
@@ -302,11 +303,3 @@ def _check_corpus(meta: Mapping[str, Any], found: str, where: PathLike) -> None:
       f'Expected the corpus that the index holds (hash {expected[:12]}), '
       f'{where} has hash {found[:12]}; run `genret index fm` on it.'
     )
-
-
-def _file_state(path: PathLike | None) -> tuple[Any, ...]:
-  """What changes when a file does; a split, or no file, has its name only."""
-  if path is None or not Path(path).is_file():
-    return (str(path),)
-  state = Path(path).stat()
-  return (str(path), state.st_size, state.st_mtime_ns)

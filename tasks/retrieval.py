@@ -5,6 +5,9 @@
 | task               | inputs -> targets                        | splits          |
 |--------------------|------------------------------------------|-----------------|
 | `<name>_retrieval` | query -> identifier                      | those of qrels/ |
+| `<name>_generated` | pseudo-query of a document -> identifier | train           |
+| `<name>_first`     | first tokens of a document -> identifier | train           |
+| `<name>_set`       | its tokens, once each, no stop words -> identifier | train |
 | `<name>_chunks`    | random window of a document -> identifier | train           |
 | `<name>_keywords`  | salient words of a document -> identifier | train           |
 | `<name>`           | the mixture of those with a rate above 0 | train           |
@@ -27,11 +30,14 @@ from typing import Any
 
 import numpy as np
 import seqio
+import tensorflow as tf
 
-from genret import embeddings, features, identifiers
+from genret import embeddings, features, identifiers, text_files
 from genret import vocabulary as vocabulary_lib
-from genret.corpus import documents_hash, read_documents
+from genret.baselines.bm25 import ENGLISH_STOP_WORDS
+from genret.corpus import documents_hash, load_collection, read_documents
 from genret.docids.table import DocidTable
+from genret.pseudo_queries import read_pseudo_queries
 from genret.tasks import beir_folder
 
 # What each registered name stands for, so that registering again is free.
@@ -46,6 +52,8 @@ def mixture(
   rates: Mapping[str, float] | None = None,
   query_prefix: str = '',
   passage_prefix: str = '',
+  pseudo_queries: str | os.PathLike[str] | None = None,
+  first_length: int = 64,
   chunk_lengths: Sequence[int] = (64, 64),
   keyword_lengths: Sequence[int] = (4, 24),
 ) -> str:
@@ -59,17 +67,21 @@ def mixture(
     corpus: a BEIR folder.
     docids: a folder that `genret index docids` wrote for this corpus. The TFDS
       copy of the corpus is kept in it too.
-    rates: mixing rates of 'retrieval', 'chunks' and 'keywords'; examples come
-      in proportion to them, absent means 0. Default: retrieval and chunks
-      alike.
-    query_prefix: put before queries.
+    rates: mixing rates of the tasks, by their names without `<name>_`; examples
+      come in proportion to them, absent means 0. Default: retrieval and chunks
+      alike. DSI's best is 32 examples of a document for one of retrieval.
+    query_prefix: put before queries, generated ones too.
     passage_prefix: put before documents.
+    pseudo_queries: for 'generated', as `genret index fm` takes them: a file, or
+      the name of a split.
+    first_length: of 'first', in tokens.
     chunk_lengths: shortest and longest window, in tokens.
     keyword_lengths: fewest and most salient words, in tokens.
 
   Raises:
     ValueError: for an unknown rate, identifiers of another corpus or beside
-      another vocabulary, or no rate above 0.
+      another vocabulary, no rate above 0, or 'generated' without pseudo-queries
+      (or these without it).
   """
   rates = dict(rates or {'retrieval': 1.0, 'chunks': 1.0})
   table = DocidTable.load(docids)
@@ -78,7 +90,8 @@ def mixture(
     table.hash,
     tuple(sorted(rates.items())),
     (query_prefix, passage_prefix),
-    (tuple(chunk_lengths), tuple(keyword_lengths)),
+    text_files.file_state(pseudo_queries),
+    (first_length, tuple(chunk_lengths), tuple(keyword_lengths)),
   )
   if _REGISTERED.get(name) == signature:
     return name
@@ -90,12 +103,14 @@ def mixture(
       'inputs': seqio.Feature(input_vocabulary(docids), add_eos=True),
       'targets': seqio.Feature(output_vocabulary(docids), add_eos=True),
     },
-    data_dir=beir_folder.prepare(corpus, Path(docids) / 'tfds'),
+  )
+  prepared = functools.partial(
+    beir_folder.prepared_source,
+    beir_folder.prepare(corpus, Path(docids) / 'tfds'),
   )
   documents = functools.partial(
     add,
-    config=beir_folder.DOCUMENTS,
-    splits={'train': 'corpus'},
+    source=prepared(beir_folder.DOCUMENTS, splits={'train': 'corpus'}),
     examples=functools.partial(
       features.indexing_examples, table=table, prefix=passage_prefix
     ),
@@ -103,10 +118,26 @@ def mixture(
   tasks = {
     'retrieval': lambda task: add(
       task,
-      config=beir_folder.PAIRS,
-      splits=None,
+      source=prepared(beir_folder.PAIRS),
       examples=functools.partial(
         features.retrieval_examples, table=table, prefix=query_prefix
+      ),
+    ),
+    'generated': lambda task: add(
+      task,
+      source=_generated_source(corpus, pseudo_queries),
+      examples=functools.partial(
+        features.retrieval_examples, table=table, prefix=query_prefix
+      ),
+    ),
+    'first': lambda task: documents(
+      task,
+      augment=functools.partial(features.first_tokens, length=first_length),
+    ),
+    'set': lambda task: documents(
+      task,
+      augment=functools.partial(
+        features.token_set, stop_tokens=_stop_tokens(docids)
       ),
     ),
     'chunks': lambda task: documents(
@@ -134,6 +165,11 @@ def mixture(
       'name the tasks to mix.'
     )
   used = {task: rate for task, rate in rates.items() if rate > 0}
+  if ('generated' in used) != (pseudo_queries is not None):
+    raise ValueError(
+      "Expected a rate for 'generated' and pseudo_queries together, got rates "
+      f'{rates} and pseudo_queries {pseudo_queries}; give both or neither.'
+    )
   for task in used:
     tasks[task](f'{name}_{task}')
   seqio.MixtureRegistry.remove(name)
@@ -189,9 +225,7 @@ def _add_task(
   name: str,
   *,
   output_features: Mapping[str, seqio.Feature],
-  data_dir: Path,
-  config: str,
-  splits: Mapping[str, str] | None,
+  source: seqio.DataSource,
   examples: Any,
   augment: Any = None,
 ) -> None:
@@ -199,7 +233,7 @@ def _add_task(
   seqio.TaskRegistry.remove(name)
   seqio.TaskRegistry.add(
     name,
-    source=beir_folder.prepared_source(data_dir, config, splits=splits),
+    source=source,
     preprocessors=[
       examples,
       seqio.preprocessors.tokenize,
@@ -214,6 +248,46 @@ def _add_task(
     ),
     metric_fns=[identifier_accuracy],
   )
+
+
+def _generated_source(
+  corpus: str | os.PathLike[str],
+  pseudo_queries: str | os.PathLike[str] | None,
+) -> seqio.DataSource:
+  """Pairs of pseudo-queries and their documents, in memory.
+
+  In an order that is random but the same every time, since seqio shuffles only
+  within a window.
+  """
+  queries_of = read_pseudo_queries(pseudo_queries, load_collection(corpus))
+  pairs = [(q, doc_id) for doc_id, of in queries_of.items() for q in of]
+  if not pairs:
+    raise ValueError(
+      f'Expected pseudo-queries in {pseudo_queries}, found none; generate some.'
+    )
+  order = np.random.default_rng(0).permutation(len(pairs))
+  columns = {
+    'query': [pairs[i][0] for i in order],
+    features.DOC_ID: [pairs[i][1] for i in order],
+    features.QUERY_ID: [''] * len(pairs),
+  }
+
+  def read(
+    split: str, shuffle_files: bool = False, seed: int | None = None
+  ) -> tf.data.Dataset:
+    del split, shuffle_files, seed
+    return tf.data.Dataset.from_tensor_slices(columns)
+
+  return seqio.FunctionDataSource(
+    read, splits=['train'], num_input_examples={'train': len(pairs)}
+  )
+
+
+def _stop_tokens(docids: str | os.PathLike[str]) -> list[int]:
+  """The pieces that are English stop words."""
+  pieces = vocabulary_lib.load_vocabulary(docids)
+  rows = pieces.encode(sorted(ENGLISH_STOP_WORDS))
+  return [row[0] for row in rows if len(row) == 1]
 
 
 def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+import os
 import re
 import sys
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from genret import corpus
+from genret.text_files import file_state
 
 DOCUMENTS = [
   corpus.Document('d1', 'Iliad', 'An epic \u2028 poem.'),  # a separator is text
@@ -437,3 +439,17 @@ def test_addresses_are_read(tmp_path):
     ValueError, match='expected a string under url, found int'
   ):
     list(corpus.read_documents(file))
+
+
+def test_the_state_of_a_file_changes_with_it(tmp_path):
+  file = tmp_path / 'a'
+  assert file_state(None) == ('None',)
+  assert file_state('train') == ('train',)
+  assert file_state(file) == file_state(tmp_path / 'a')
+  states = {file_state(file), file_state(tmp_path)}
+  for text in ('x', 'xy'):
+    file.write_text(text)
+    states.add(file_state(file))
+  os.utime(file, (1, 1))
+  states.add(file_state(str(file)))
+  assert len(states) == 5

@@ -4,6 +4,8 @@
 
 import collections
 
+import hypothesis
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 
@@ -196,6 +198,26 @@ def test_salient_tokens_are_drawn_by_weight():
   # What weighs nothing comes last, but it comes.
   only = passes(2, [4, 0], step)
   assert only == [[4, 0]] * 2
+
+
+@pytest.mark.parametrize('length', [1, 3, 64])
+def test_the_first_tokens_are_kept(length):
+  found = features.first_tokens(dataset([{'inputs': DOCUMENT}]), length=length)
+  assert lists(found) == [DOCUMENT[:length]]
+  with pytest.raises(ValueError, match='got 0 and 0'):
+    features.first_tokens(dataset([{'inputs': DOCUMENT}]), length=0)
+
+
+@hypothesis.settings(max_examples=20)
+@hypothesis.given(
+  st.lists(st.integers(3, 9), max_size=12), st.sets(st.integers(3, 9))
+)
+def test_a_set_has_each_token_once_and_no_stop_words(tokens, stop):
+  expected = [t for t in dict.fromkeys(tokens) if t not in stop]
+  examples = [{'inputs': tokens, 'targets': [7]}]
+  (row,) = features.token_set(dataset(examples), stop).as_numpy_iterator()
+  assert row['inputs'].tolist() == expected
+  assert row['targets'].tolist() == [7]
 
 
 def test_arguments_that_cannot_work():

@@ -146,6 +146,93 @@ def test_documents_come_in_windows_and_in_keywords(folders):
   assert np.mean(rarity) > 0  # rare words are salient
 
 
+def test_documents_come_as_their_beginnings_and_as_sets(folders):
+  name = register(
+    folders, 'whole', rates={'first': 1, 'set': 1}, first_length=3
+  )
+  _, docids, collection = folders
+  pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)
+  texts = {
+    d.doc_id: pieces.encode(f'{d.title} {d.text}') for d in collection.documents
+  }
+  for task in ('first', 'set'):
+    task = seqio.get_mixture_or_task(f'{name}_{task}')
+    found = list(
+      task.get_dataset(
+        {'inputs': 100, 'targets': 9}, 'train', shuffle=False, num_epochs=1
+      ).as_numpy_iterator()
+    )
+    assert {row['doc_id'].decode() for row in found} == set(texts)
+    for row in found:
+      tokens = texts[row['doc_id'].decode()]
+      *inputs, _ = row['inputs'].tolist()
+      assert row['targets'].tolist() == rows[row['doc_id'].decode()]
+      if task.name.endswith('first'):
+        assert inputs == tokens[:3]
+      else:
+        kept = [t for t in dict.fromkeys(tokens) if t in inputs]
+        assert inputs == kept
+        assert set(tokens) - set(inputs) <= set(retrieval._stop_tokens(docids))
+
+
+@pytest.mark.parametrize('from_file', [True, False])
+def test_pseudo_queries_ask_for_their_documents(folders, tmp_path, from_file):
+  _, docids, collection = folders
+  pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)
+  if from_file:
+    source = tmp_path / 'queries.jsonl'
+    expected = {'d3': ['a rose', 'rose'], 'd1': ['violin']}
+    source.write_text(
+      '\n'.join(
+        json.dumps({'doc_id': doc_id, 'queries': queries})
+        for doc_id, queries in expected.items()
+      )
+    )
+  else:
+    source = 'train'
+    expected = {
+      doc_id: queries
+      for doc_id, queries in collection.queries_by_document('train').items()
+      if queries
+    }
+  name = register(
+    folders,
+    'generated',
+    rates={'generated': 1},
+    pseudo_queries=source,
+    query_prefix='ship ',
+  )
+  found = [
+    (row['inputs'].tolist(), row['targets'].tolist())
+    for row in examples(f'{name}_generated')
+  ]
+  wanted = []
+  for doc_id, queries in expected.items():
+    for query in queries:
+      tokens = vocabulary.encode(pieces, [f'ship {query}'], max_length=6)[0]
+      wanted.append((tokens[tokens > 0].tolist(), rows[doc_id]))
+  assert sorted(found) == sorted(wanted)
+  if from_file:  # Another file of the name is read anew.
+    source.write_text('{"doc_id": "d2", "queries": ["sea"]}')
+    arguments = {'rates': {'generated': 1}, 'pseudo_queries': source}
+    register(folders, 'generated', **arguments)
+    assert len(examples(f'{name}_generated')) == 1
+    source.write_text('')
+    with pytest.raises(ValueError, match='Expected pseudo-queries in '):
+      register(folders, 'generated', **arguments)
+
+
+def test_pseudo_queries_and_their_rate_come_together(folders):
+  for arguments in (
+    {'rates': {'generated': 1}},
+    {'rates': {'first': 1}, 'pseudo_queries': 'train'},
+  ):
+    with pytest.raises(
+      ValueError, match="for 'generated' and pseudo_queries tog"
+    ):
+      register(folders, 'wrong', **arguments)
+
+
 def test_every_pass_draws_anew(folders):
   name = register(folders, 'passes', chunk_lengths=(3, 3))
   found = examples(f'{name}_chunks', num_epochs=4)
@@ -295,7 +382,8 @@ def test_arguments_that_cannot_work(folders, tmp_path):
   for rates in ({'chunks': 1, 'title': 1}, {'chunks': 0}, {'retrieval': -1}):
     with pytest.raises(
       ValueError,
-      match='Expected rates above 0 for some of retrieval, chunks, keywords, '
+      match='Expected rates above 0 for some of retrieval, generated, first, set, '
+      'chunks, keywords, '
       f'got {re.escape(str(rates))}; name the tasks to mix',
     ):
       register(folders, 'wrong', rates=rates)
