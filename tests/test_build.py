@@ -5,6 +5,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import json
 import re
 
 import numpy as np
@@ -29,6 +30,16 @@ def make(collection, folder, **kwargs):
   return build.build(collection, folder, **defaults | kwargs)
 
 
+def options_of(scheme, documents, folder):
+  """What a scheme cannot do without."""
+  if scheme != 'description':
+    return {}
+  rows = [{'doc_id': d.doc_id, 'queries': [d.text]} for d in documents]
+  file = folder / 'queries.jsonl'
+  file.write_text('\n'.join(map(json.dumps, rows)))
+  return {'queries': str(file), 'collisions': 'token'}
+
+
 def contents(folder):
   return {
     path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -44,10 +55,13 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
     for d in collection.documents
   ]
   collection = dataclasses.replace(collection, documents=documents)
-  table = make(collection, tmp_path / 'a', scheme=scheme, seed=3)
+  (tmp_path / 'more').mkdir()
+  options = options_of(scheme, documents, tmp_path / 'more')
+  arguments = {'scheme': scheme, 'seed': 3, 'options': options}
+  table = make(collection, tmp_path / 'a', **arguments)
   assert table.meta == {
     'scheme': scheme,
-    'options': {},
+    'options': options,
     'seed': 3,
     'corpus_hash': collection.hash,
     'text_tokens': vocabulary.load_vocabulary(tmp_path / 'a').get_piece_size(),
@@ -62,9 +76,9 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
   initial = embeddings.load(tmp_path / 'a')
   assert initial.input_VxE.shape == (table.vocab_size, 8)
   # The same again, to the last byte.
-  make(collection, tmp_path / 'b', scheme=scheme, seed=3)
+  make(collection, tmp_path / 'b', **arguments)
   assert contents(tmp_path / 'a') == contents(tmp_path / 'b')
-  assert {path.name for path in tmp_path.iterdir()} == {'a', 'b'}
+  assert {path.name for path in tmp_path.iterdir()} == {'a', 'b', 'more'}
 
 
 def test_the_latent_vectors_are_those_of_the_corpus(collection, tmp_path):
@@ -156,7 +170,7 @@ def test_given_vectors_are_clustered(collection, tmp_path):
   [
     (
       {'scheme': 'best'},
-      r"one of the schemes atomic, hierarchical-kmeans, .*, got 'best'\.",
+      r"one of the schemes atomic, description, .*, got 'best'\.",
     ),
     (
       {'options': {'k': 3}},
@@ -210,7 +224,8 @@ def test_few_and_equal_documents(collection, tmp_path, scheme, count):
     collection,
     documents=[Document(f'e{i}', *['same'] * 3) for i in range(count)],
   )
-  table = make(few, tmp_path, scheme=scheme)
+  options = options_of(scheme, few.documents, tmp_path)
+  table = make(few, tmp_path, scheme=scheme, options=options)
   assert len(DocidTable.load(tmp_path)) == len(table) == count
   assert table.collision_rate == 0
   assert np.isfinite(embeddings.load(tmp_path).input_VxE).all()

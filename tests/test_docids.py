@@ -2,6 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every identifier scheme keeps one contract; some promise more."""
 
+import atexit
+import functools
+import json
+import pathlib
+import tempfile
+
 import numpy as np
 import pytest
 import threadpoolctl
@@ -15,7 +21,7 @@ from genret.docids.table import DocidTable
 
 SCHEMES = build.schemes()
 # Schemes that write identifiers in the pieces of the text vocabulary.
-TEXT_SCHEMES = {'naive', 'title', 'url'}
+TEXT_SCHEMES = {'description', 'naive', 'title', 'url'}
 # Schemes under which several documents may share an identifier.
 MAY_COLLIDE: set[str] = set()
 # Arguments under which a small corpus is large.
@@ -42,6 +48,8 @@ def one_thread():
 
 
 def make(scheme, vectors_DxE, seed=0, **options) -> DocidTable:
+  if scheme == 'description':
+    options = {'queries': described(len(vectors_DxE)), **options}
   documents = [
     Document(f'd{i}', str(i), 'word', f'http://{i}')
     for i in range(len(vectors_DxE))
@@ -54,6 +62,17 @@ def make(scheme, vectors_DxE, seed=0, **options) -> DocidTable:
     seed=seed,
     **options,
   )
+
+
+@functools.cache
+def described(count) -> str:
+  """A file of pseudo-queries of so many documents."""
+  folder = tempfile.TemporaryDirectory()
+  atexit.register(folder.cleanup)
+  file = pathlib.Path(folder.name) / 'queries.jsonl'
+  rows = [{'doc_id': f'd{i}', 'queries': [str(i)]} for i in range(count)]
+  file.write_text('\n'.join(map(json.dumps, rows)))
+  return str(file)
 
 
 def draw(count, seed=0):
@@ -78,6 +97,7 @@ def test_the_schemes_are_those_that_the_command_promises():
     'rq-vae',
     'title',
     'url',
+    'description',
   } <= set(SCHEMES)
   assert list(SCHEMES) == sorted(SCHEMES)
   assert SCHEMES['atomic'] is atomic.atomic
@@ -201,12 +221,58 @@ def test_long_names_are_cut():
     identifiers(whole)[2],
   ]
   assert identifiers(named('12', max_tokens=9)) == identifiers(named('12'))
+  table = text.named_table(
+    [Document('d0')],
+    ['1234'],
+    'name',
+    tiny_collection.pieces(),
+    first_token=FIRST,
+    max_tokens=3,
+    collisions='share',
+  )
+  assert identifiers(table) == [identifiers(whole)[0][:3]]
 
 
 def test_an_address_is_read():
   plain = named('12 3', scheme='url')
   for address in ('https://1%32%203', 'ftp://12 3', '12 3'):
     assert named(address, scheme='url').hash == plain.hash
+
+
+def test_a_description_is_the_first_query(tmp_path):
+  file = tmp_path / 'queries.jsonl'
+  documents = [Document(f'd{i}') for i in range(3)]
+
+  def described(*firsts, **options):
+    rows = [
+      {'doc_id': f'd{i}', 'queries': [first, '9']}
+      for i, first in enumerate(firsts)
+    ]
+    file.write_text('\n'.join(map(json.dumps, rows)))
+    return SCHEMES['description'](
+      documents,
+      tiny_collection.pieces(),
+      first_token=FIRST,
+      queries=str(file),
+      **options,
+    )
+
+  table = described('12', '3', '12')
+  titles = named('12', '3', '12', collisions='share')
+  assert identifiers(table) == identifiers(titles)
+  assert table.collision_rate == pytest.approx(2 / 3)
+  apart = described('12', '3', '12', collisions='token')
+  assert identifiers(apart) == identifiers(named('12', '3', '12'))
+  long = described('1' * 40, '3', '4')
+  assert identifiers(long)[0] == identifiers(named('1' * 40))[0][:20]
+  with pytest.raises(ValueError, match="of every document, 'd2' has none; add"):
+    described('1', '2')
+  with pytest.raises(
+    ValueError, match='Expected the option queries, a file of'
+  ):
+    SCHEMES['description'](
+      documents, tiny_collection.pieces(), first_token=FIRST
+    )
 
 
 @pytest.mark.parametrize('scheme', ['title', 'url'])

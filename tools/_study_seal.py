@@ -12,18 +12,23 @@ paired randomisation tests over queries, whose measures are means over seeds.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
 from genret import metrics, ngram_index, runs
 from genret.baselines.bm25 import BM25
+from genret.constraints.combine import start_after
 from genret.corpus import Collection, load_collection
+from genret.decoding.beam import beam_search
 from genret.decoding.ngram_keys import QueryKeys
 from genret.evaluate import DEPTH, split_queries
 from genret.models import checkpoints
@@ -35,6 +40,7 @@ from genret.text_files import write_text
 from genret.tools import _tables
 from genret.tools import train as train_tool
 from genret.views import VIEWS
+from genret.vocabulary import EOS_ID
 
 MEASURES = ('Success@1', 'Success@10', 'RR@10', 'nDCG@10')
 # The paper's "LM": n-grams of one length, each document by its best.
@@ -274,6 +280,8 @@ def _measured(
     start_time = time.perf_counter()
     keys = list(_keys(searcher, texts, label))
     seconds[f'keys{kind}'] = time.perf_counter() - start_time
+    if not kind:
+      seconds['search'] = _search_seconds(searcher, keys)
     modes = _modes()
     if kind == ', untrained':
       modes = {'intersective': modes['intersective']}
@@ -315,6 +323,74 @@ def _keys(
 ) -> Iterator[QueryKeys]:
   for first in tqdm(range(0, len(queries), searcher.batch_size), label):
     yield from searcher.generate(queries[first : first + searcher.batch_size])
+
+
+def _search_seconds(
+  searcher: NgramSearcher, found: Sequence[QueryKeys]
+) -> float:
+  """What the searches take where the model costs nothing.
+
+  The same beams, steps and constraints, over the distribution of the first token
+  of each query at every step: the time of the index and of the search itself.
+  """
+  index, marks, keys = (
+    searcher.identifiers.fm,
+    searcher.identifiers.marks,
+    searcher.keys,
+  )
+  inside = index.constraint(end_id=marks.end)
+  searches = [
+    (index.constraint(), keys.body_beams, keys.body_length, EOS_ID),
+    (
+      start_after(inside, [marks.title]),
+      keys.title_beams,
+      keys.title_length,
+      marks.end,
+    ),
+  ]
+  rows = np.stack([of.unigram_log_probabilities for of in found])
+  size = searcher.batch_size
+  batches = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)]
+  if not batches:  # Fewer queries than a batch has.
+    batches = [np.resize(rows, (size, rows.shape[1]))]
+  for timed in (False, True):  # Compiles first.
+    start_time = time.perf_counter()
+    for batch in batches if timed else batches[:1]:
+      for constraint, num_beams, length, eos_id in searches:
+        output = _search(
+          batch,
+          constraint,
+          num_beams=num_beams,
+          max_length=length,
+          eos_id=eos_id,
+        )
+        jax.block_until_ready(output)
+  seconds = time.perf_counter() - start_time
+  return seconds / (len(batches) * size) * len(found)
+
+
+@functools.partial(
+  jax.jit, static_argnames=('num_beams', 'max_length', 'eos_id')
+)
+def _search(
+  logits_BxV: jax.Array,
+  constraint: Any,
+  *,
+  num_beams: int,
+  max_length: int,
+  eos_id: int,
+) -> Any:
+  logits_NxV = jnp.repeat(logits_BxV, num_beams, axis=0)
+  return beam_search(
+    lambda token_N, cache: (logits_NxV, cache),
+    {},
+    batch_size=len(logits_BxV),
+    num_beams=num_beams,
+    max_length=max_length,
+    eos_id=eos_id,
+    constraint=constraint,
+    keep_candidates=2 * num_beams,
+  )
 
 
 class _Mode(NamedTuple):

@@ -109,7 +109,7 @@ def title(
     ValueError: for a document without a title, or one that cannot be spelled.
   """
   del vectors, seed
-  return _named_by(
+  return named_table(
     documents,
     [document.title for document in documents],
     'title',
@@ -140,7 +140,7 @@ def url(
     urllib.parse.unquote(re.sub(r'^[a-z][a-z0-9+.-]*://', '', document.url))
     for document in documents
   ]
-  return _named_by(
+  return named_table(
     documents,
     names,
     'url',
@@ -151,7 +151,7 @@ def url(
   )
 
 
-def _named_by(
+def named_table(
   documents: Sequence[Document],
   names: Sequence[str],
   field: str,
@@ -161,7 +161,20 @@ def _named_by(
   max_tokens: int,
   collisions: str,
 ) -> DocidTable:
-  """A table of one of the fields of documents, equals told apart."""
+  """The table of documents under names that may be equal.
+
+  Args:
+    documents: D documents.
+    names: D strings.
+    field: what the names are, for errors.
+    vocabulary: the text pieces; it must spell all names.
+    first_token: ids below it are text.
+    max_tokens: pieces that are kept of a name; 0 for all.
+    collisions: as `title` takes it.
+
+  Raises:
+    ValueError: for a name that is empty or cannot be spelled.
+  """
   codes.check_choice('collisions', collisions, codes.COLLISIONS)
   for document, name in zip(documents, names, strict=True):
     if not vocabulary.encode(name):
