@@ -37,7 +37,7 @@ def mean_states(
     params: its parameters.
     token_BxT: int32, padded with 0; rows of padding alone give 0.
   """
-  state_BxTxE = module.apply(
+  state_BxTxE: Any = module.apply(
     {'params': params}, token_BxT, enable_dropout=False, method='encode'
   )
   real_BxTx1 = (token_BxT > 0)[..., None]

@@ -348,7 +348,7 @@ def _search_seconds(
       marks.end,
     ),
   ]
-  rows = np.stack([of.unigram_log_probabilities for of in found])
+  rows = np.stack([np.asarray(of.unigram_log_probabilities) for of in found])
   size = searcher.batch_size
   batches = [rows[i : i + size] for i in range(0, len(rows) - size + 1, size)]
   if not batches:  # Fewer queries than a batch has.
