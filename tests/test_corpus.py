@@ -124,7 +124,7 @@ def test_a_document_file_is_a_collection_without_queries(tmp_path):
     ('a.tsv', TSV.replace('\n', '\r\n'), DOCUMENTS),
     ('a.tsv', '\ufeff' + TSV + '\n', DOCUMENTS),
     ('a.tsv', TSV.rstrip('\n'), DOCUMENTS),
-    ('a.tsv.gz', gzip.compress(TSV.encode()), DOCUMENTS),
+    ('a.tsv.gz', gzip.compress(TSV.encode(), mtime=0), DOCUMENTS),
     ('a.tsv', 'd\tt\tx\ty', [corpus.Document('d', 't', 'x\ty')]),
     ('a.jsonl', '{"id": 7, "title": "t"}', [corpus.Document('7', 't')]),
     (
@@ -175,7 +175,7 @@ GOOD = '{"_id": "a", "text": "x"}\n'
     ('a.tsv', b'a\tt\tx\nb\tt\t\xff\n', 'line 2: expected UTF-8, .*0xff'),
     (
       'a.jsonl.gz',
-      gzip.compress(GOOD.encode())[:-9],
+      gzip.compress(GOOD.encode(), mtime=0)[:-9],
       r'a\.jsonl\.gz: the gzip data are damaged or cut short',
     ),
     ('a.tsv.gz', b'plain', r'a\.tsv\.gz: the gzip data are damaged'),
