@@ -124,7 +124,7 @@ setuptools.setup(
     'dev': _TRAIN + _EVAL + _DEV,
     't5x': _TRAIN + _T5X,
   },
-  entry_points={'console_scripts': ['genret = genret.tools:main']},
+  entry_points={'console_scripts': ['genret = genret.tools:command']},
   classifiers=[
     'Development Status :: 3 - Alpha',
     'Intended Audience :: Developers',

@@ -2,9 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m genret` is the command `genret`."""
 
-import sys
-
-from genret.tools import main
+from genret.tools import command
 
 if __name__ == '__main__':
-  sys.exit(main())
+  command()

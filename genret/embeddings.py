@@ -276,8 +276,9 @@ class LatentInit:
     if values.shape != tuple(shape):
       raise ValueError(
         f'Expected {self.side} embeddings of shape {tuple(shape)}, the latent '
-        f'vectors in {self.docids} have {values.shape}; run `genret index '
-        'docids` with --dimensions equal to emb_dim.'
+        f'vectors in {self.docids} have {values.shape}; run `genret index` '
+        "again with --dimensions equal to the model's emb_dim, or set that, as "
+        'in --gin.t5.T5Config.emb_dim=64.'
       )
     return jnp.asarray(values * self.scale, dtype)
 

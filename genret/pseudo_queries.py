@@ -38,8 +38,8 @@ def read_pseudo_queries(
     return {doc_id: queries for doc_id, queries in of_split.items() if queries}
   if not pathlib.Path(source).is_file():
     raise ValueError(
-      'Expected pseudo-queries as a .jsonl file or one of the splits '
-      f'{", ".join(collection.qrels) or "(none)"}, got {str(source)!r}.'
+      f'Expected pseudo-queries as a .jsonl file that is there, or one of the '
+      f'splits {", ".join(collection.qrels) or "(none)"}, got {str(source)!r}.'
     )
   found: dict[str, list[str]] = {}
   known = {document.doc_id for document in collection.documents}

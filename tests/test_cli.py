@@ -156,6 +156,25 @@ def test_an_interrupt_is_no_error(planted, capsys):
   assert capsys.readouterr().err == 'genret stopped: interrupted.\n'
 
 
+@pytest.mark.parametrize(
+  ('word', 'status', 'at_exit'), [('stopped', 130, ''), ('greets', 0, 'end\n')]
+)
+def test_an_interrupt_ends_the_process_at_once(planted, word, status, at_exit):
+  # The interpreter's end crashes where XLA still compiles in a thread.
+  code = (
+    'import atexit, sys; from genret import tools; '
+    f'tools.__path__ = [{str(planted)!r}]; sys.argv[1:] = [{word!r}]; '
+    'atexit.register(print, "end"); tools.command()'
+  )
+  ran = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=False
+  )
+  assert ran.returncode == status
+  assert ran.stdout.endswith(at_exit)
+  assert ('end' in ran.stdout) == bool(at_exit)
+  assert ('interrupted' in ran.stderr) == (status == 130)
+
+
 @pytest.mark.parametrize('command', ['loud', 'late'])
 def test_a_reader_may_leave(planted, command):
   code = (

@@ -212,7 +212,7 @@ def test_initializers(tmp_path):
     with pytest.raises(
       ValueError,
       match=rf'Expected {side} embeddings of shape \({shape[0]}, {shape[1]}\),'
-      r' .* have .*; run `genret index docids` with --dimensions equal to emb_',
+      r' .* have .*; run `genret index` again with --dimensions equal to the m',
     ):
       embeddings.LatentInit(folder, side)(key, shape)
 

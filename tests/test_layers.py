@@ -61,6 +61,7 @@ LAYER_OF = {
   'genret.ngram_features': 2.1,
   'genret.ranking': 2,
   'genret.run_folders': 2,
+  'genret.query_generation': 2.2,
   'genret.text_vectors': 2,
   'genret.evaluate': 3,
   'genret.ngram_searcher': 3,

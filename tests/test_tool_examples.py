@@ -357,7 +357,7 @@ def test_only_judged_documents_are_held(corpus, tmp_path, monkeypatch):
     ),
     (
       {'pseudo_queries': 'none.jsonl'},
-      r'as a \.jsonl file or one of the split',
+      r'as a \.jsonl file that is there, or one of',
     ),
   ],
 )

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """genret index: a folder of identifiers, and what a person reads of it."""
 
+import dataclasses
+import json
 import re
 
 import numpy as np
@@ -11,6 +13,7 @@ import tiny_collection
 from genret import embeddings, ngram_index, tools, views, vocabulary
 from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
+from genret.corpus import load_collection
 from genret.docids import build, codes
 from genret.docids.table import DocidTable
 
@@ -32,17 +35,41 @@ def index(corpus, output, *words, scheme='atomic') -> int:
   )
 
 
+@pytest.fixture(scope='module')
+def addressed(tmp_path_factory):
+  """The same documents with addresses, and a pseudo-query of each."""
+  folder = tmp_path_factory.mktemp('addressed')
+  collection = tiny_collection.write(folder / 'corpus')
+  corpus, queries = [], []
+  for document in collection.documents:
+    fields = dataclasses.asdict(document)
+    url = f'https://x/{document.doc_id}'
+    corpus.append(
+      json.dumps({'_id': fields.pop('doc_id'), **fields, 'url': url})
+    )
+    asked = {'doc_id': document.doc_id, 'queries': [document.text]}
+    queries.append(json.dumps(asked))
+  (folder / 'corpus' / 'corpus.jsonl').write_text('\n'.join(corpus))
+  (folder / 'queries.jsonl').write_text('\n'.join(queries))
+  return folder
+
+
 @pytest.mark.parametrize('scheme', build.schemes())
-def test_every_scheme_is_built_as_by_the_library(corpus, tmp_path, scheme):
-  assert index(corpus, tmp_path / 'a', '--seed', '2', scheme=scheme) == 0
-  _, collection = corpus
+def test_every_scheme_is_built_as_by_the_library(addressed, tmp_path, scheme):
+  corpus = addressed / 'corpus', load_collection(addressed / 'corpus')
+  options, words = {}, ['--seed', '2']
+  if scheme == 'description':
+    options['queries'] = str(addressed / 'queries.jsonl')
+    words += ['--option', f'queries={options["queries"]}']
+  assert index(corpus, tmp_path / 'a', *words, scheme=scheme) == 0
   expected = build.build(
-    collection,
+    corpus[1],
     tmp_path / 'b',
     scheme=scheme,
     vocabulary_size=120,
     dimensions=8,
     seed=2,
+    options=options,
   )
   table = DocidTable.load(tmp_path / 'a')
   assert (table.hash, table.meta) == (expected.hash, expected.meta)

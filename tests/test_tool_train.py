@@ -38,6 +38,10 @@ def clear_gin():
     (['--gin_file=nowhere.gin'], 'Expected gin files in the current folder'),
     (['--gin.train.train.stpes=3'], "doesn't have a parameter"),
     ([], 'Expected MODEL_DIR to be set, got nothing'),
+    (
+      ['--gin.MODEL_DIR="x"', '--gin.DOCIDS="y"', '--gin.TRAINSTEPS=3'],
+      'a macro that the experiment reads, got TRAINSTEPS; perhaps TRAIN_STEPS.',
+    ),
   ],
 )
 def test_mistakes_are_one_sentence(arguments, message, capsys):

@@ -71,6 +71,17 @@ def main(argv: Sequence[str] | None = None) -> int:
   return _dispatch('genret', command, rest, commands(), beside=('bench',))
 
 
+def command() -> None:
+  """`genret` in a terminal: runs `main` and ends the process."""
+  status = main()
+  if status == 130:
+    # A thread that still compiles a program would crash the interpreter's end.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+  sys.exit(status)
+
+
 def commands() -> dict[str, str]:
   """The sub-commands: {name as typed: module name}, sorted by name."""
   return {

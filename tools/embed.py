@@ -41,7 +41,11 @@ def main(argv: Sequence[str]) -> int:
     help='a folder of `genret train` or `genret convert`',
   )
   add('--vocabulary', required=True, help='its SentencePiece model')
-  add('--corpus', required=True, help='a BEIR folder, plain or .gz')
+  add(
+    '--corpus',
+    required=True,
+    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+  )
   add('--output', required=True, help='the .npy file to write')
   add(
     '--max-length',

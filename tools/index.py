@@ -70,7 +70,11 @@ def main(argv: Sequence[str]) -> int:
 def _add_docids(docids: argparse.ArgumentParser) -> None:
   add = docids.add_argument
   add('--scheme', required=True, help=', '.join(build.schemes()))
-  add('--corpus', required=True, help='a BEIR folder, plain or .gz')
+  add(
+    '--corpus',
+    required=True,
+    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+  )
   add('--output', required=True, help='the folder to write')
   add('--vocabulary', help='a SentencePiece model; default: train one')
   add('--vocabulary-size', type=int, default=8000, help='pieces to train')
@@ -95,7 +99,11 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
     required=True,
     help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
   )
-  add('--output', required=True, help='the folder to write: new, or an index')
+  add(
+    '--output',
+    required=True,
+    help='the folder to write; an index in it is replaced',
+  )
   add('--vocabulary', help='a SentencePiece model; default: train one')
   add(
     '--vocabulary-size',

@@ -13,6 +13,7 @@ command again to go on after an interruption.
 """
 
 import argparse
+import difflib
 import json
 import logging
 import re
@@ -45,7 +46,8 @@ def parse_config(
     search_paths: folders to look for gin files in.
 
   Raises:
-    ValueError: for a file that does not exist or a binding that is wrong.
+    ValueError: for a file that does not exist, a binding that is wrong, or a
+      macro among them that no setting reads.
   """
   own = str(Path(next(iter(genret.gin_configs.__path__))))
   folders = ['', *search_paths, own]
@@ -73,6 +75,20 @@ def parse_config(
     ) from error
   finally:
     logging.disable(logging.NOTSET)
+  _check_macros(bindings)
+
+
+def _check_macros(bindings: Sequence[str]) -> None:
+  """Refuses a misspelt macro: gin takes any name."""
+  read = set(re.findall(r'%(\w+)', gin.config_str()))
+  for binding in bindings:
+    name = binding.partition('=')[0].strip()
+    if re.fullmatch(r'\w+', name) and name not in read:
+      near = difflib.get_close_matches(name, read, 3) or sorted(read)
+      raise ValueError(
+        f'Expected a macro that the experiment reads, got {name}; perhaps '
+        f'{" or ".join(near)}.'
+      )
 
 
 def _found(name: str, folders: Sequence[str]) -> str:
