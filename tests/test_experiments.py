@@ -131,7 +131,9 @@ def prepared_for(request):
     ngrams = names_ngrams(experiment)
     found = request.getfixturevalue('prepared_ngrams' if ngrams else 'prepared')
     text = text_of(f'experiments/{experiment}')
-    return {k: v for k, v in found.items() if k != 'EXAMPLES' or k in text}
+    return {
+      k: v for k, v in found.items() if k != 'EXAMPLES' or f'%{k}' in text
+    }
 
   return macros
 
