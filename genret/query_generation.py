@@ -80,13 +80,7 @@ def generate_queries(
     raise ValueError(
       f'Expected start to be a multiple of batch_size={batch_size}, got {start}.'
     )
-  pieces = vocabulary.get_piece_size()
-  if pieces > module.config.vocab_size:
-    raise ValueError(
-      f'Expected a vocabulary of at most {module.config.vocab_size} pieces, the '
-      f'rows of the model, got {pieces}; use the one that the model was trained '
-      'with.'
-    )
+  vocabulary_lib.check_rows(vocabulary, module.config.vocab_size)
   for first in range(start, len(documents), batch_size):
     batch = documents[first : first + batch_size]
     token_BxT = vocabulary_lib.encode(
@@ -98,7 +92,7 @@ def generate_queries(
       module,
       params,
       np.pad(token_BxT, ((0, batch_size - len(batch)), (0, 0))),
-      protocol.unconstrained(pieces),
+      protocol.unconstrained(vocabulary.get_piece_size()),
       jax.random.fold_in(jax.random.key(seed), first // batch_size),
       num_samples=count,
       max_length=output_length,

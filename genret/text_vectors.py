@@ -75,12 +75,7 @@ def text_vectors(
   """
   if batch_size < 1:
     raise ValueError(f'Expected batch_size of at least 1, got {batch_size}.')
-  if vocabulary.get_piece_size() > module.config.vocab_size:
-    raise ValueError(
-      f'Expected a vocabulary of at most {module.config.vocab_size} pieces, the '
-      f'rows of the model, got {vocabulary.get_piece_size()}; use the one that '
-      'the model was trained with.'
-    )
+  vocabulary_lib.check_rows(vocabulary, module.config.vocab_size)
   # Checks max_length, and finds where each text belongs.
   vocabulary_lib.encode(vocabulary, [], max_length=max_length)
   size_N = np.array(

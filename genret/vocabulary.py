@@ -202,6 +202,22 @@ def encode(
   return row_BxT
 
 
+def check_rows(
+  vocabulary: sentencepiece.SentencePieceProcessor, rows: int
+) -> None:
+  """Refuses a vocabulary with more pieces than a model has rows.
+
+  Raises:
+    ValueError: naming both.
+  """
+  pieces = vocabulary.get_piece_size()
+  if pieces > rows:
+    raise ValueError(
+      f'Expected a vocabulary of at most {rows} pieces, the rows of the model, '
+      f'got {pieces}; use the one that the model was trained with.'
+    )
+
+
 def joint_size(text_pieces: int, identifier_tokens: int) -> int:
   """Rows of a model that holds both, rounded up to a multiple of 128.
 

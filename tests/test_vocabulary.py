@@ -184,3 +184,14 @@ def test_a_vocabulary_of_other_identifiers_is_refused(tmp_path):
     r'again\.$',
   ):
     vocabulary.load_vocabulary(tmp_path, {vocabulary.HASH_FIELD: '0' * 64})
+
+
+def test_a_model_has_a_row_for_each_piece():
+  pieces = tiny_collection.pieces()
+  size = pieces.get_piece_size()
+  vocabulary.check_rows(pieces, size)
+  with pytest.raises(
+    ValueError,
+    match=f'of at most {size - 1} pieces, the rows of .* got {size};',
+  ):
+    vocabulary.check_rows(pieces, size - 1)

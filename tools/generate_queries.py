@@ -57,10 +57,8 @@ def main(argv: Sequence[str]) -> int:
   _part(output).unlink(missing_ok=True)
   kept = sum(map(len, queries_of.values()))
   without = sum(not queries for queries in queries_of.values())
-  print(
-    f'{arguments.count * len(documents):,} draws for {len(documents):,} docum'
-    f'ents, {drawn:,} distinct'
-  )
+  draws, number = arguments.count * len(documents), len(documents)
+  print(f'{draws:,} draws for {number:,} documents, {drawn:,} distinct')
   if search is not None:
     print(f'{kept:,} of them find their document again')
   print(f'{without:,} documents have none -> {output}')
