@@ -286,9 +286,8 @@ def _measured(
     if kind == ', untrained':
       modes = {'intersective': modes['intersective']}
     for name, (scoring, length, views) in modes.items():
-      scorer = NgramScorer(
-        searcher.identifiers.fm, scoring, ignored=searcher.scorer.ignored
-      )
+      searcher.scoring = scoring
+      scorer = searcher.scorer
       chosen = [_chosen(found, length, views) for found in keys]
       for found in chosen[:1]:
         _hits(scorer, searcher.doc_ids, found)  # Compiles.
