@@ -30,12 +30,11 @@ from genret import run_folders
 from genret.corpus import load_collection
 from genret.docids.table import DocidTable
 from genret.evaluate import evaluate_searcher, split_queries
-from genret.losses import TokenLosses, token_losses
+from genret.losses import TokenLosses
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
+from genret.objectives import Batch, CrossEntropy, Objective, describe
 from genret.searcher import DOCIDS_FOLDER, make_searcher, write_settings
-
-Batch = Mapping[str, Any]  # arrays [batch, length]
 
 
 def train(
@@ -48,11 +47,10 @@ def train(
   model_dir: str | os.PathLike[str],
   corpus: str | os.PathLike[str],
   docids: str | os.PathLike[str],
+  objective: Objective | None = None,
   optimizer: optax.GradientTransformation | None = None,
   initial_checkpoint_path: str | os.PathLike[str] | None = None,
   use_cached_tasks: bool = False,
-  label_smoothing: float = 0.0,
-  z_loss: float = 1e-4,
   query_prefix: str = '',
   seed: int = 0,
   num_beams: int = 10,
@@ -82,12 +80,11 @@ def train(
     model_dir: the run folder.
     corpus: the collection to evaluate on.
     docids: folder of the identifiers, or of an index of n-grams.
+    objective: one of `genret.objectives`; cross-entropy where None.
     optimizer: any of optax; Adafactor at a rate of 0.001 where None.
     initial_checkpoint_path: a folder of `genret convert`, or another run, to
       take the parameters from; they must fit the module.
     use_cached_tasks: read the tasks from seqio's cache folders.
-    label_smoothing: share of the target distribution spread over all tokens.
-    z_loss: coefficient of log(Z)^2, as in T5X.
     query_prefix: put before the queries of the evaluation and of the searcher;
       the same as in training.
     seed: of parameters, data order and dropout.
@@ -113,6 +110,7 @@ def train(
   """
   # --- What must fit before anything runs.
   run_folder = Path(model_dir)
+  objective = objective or CrossEntropy()
   found = identifiers_lib.load(docids)
   _check(module, found, task_feature_lengths, batch_size)
   queries: dict[str, str] = {}
@@ -130,8 +128,7 @@ def train(
       'mixture_or_task_name': mixture_or_task_name,
       'task_feature_lengths': dict(task_feature_lengths),
       'batch_size': batch_size,
-      'label_smoothing': label_smoothing,
-      'z_loss': z_loss,
+      'objective': describe(objective),
       'query_prefix': query_prefix,
       'seed': seed,
     },
@@ -186,7 +183,7 @@ def train(
       checkpoints.save_step(manager, 0, *state)
 
     # --- The step, the data from where they stopped, the evaluation, the logs.
-    step_fn = _make_step(module, optimizer, label_smoothing, z_loss)
+    step_fn = _make_step(module, optimizer, objective)
     batches = _batches(
       mixture_or_task_name,
       task_feature_lengths,
@@ -276,27 +273,12 @@ def _init(module: Transformer, key: jax.Array) -> Any:
 def _make_step(
   module: Transformer,
   optimizer: optax.GradientTransformation,
-  label_smoothing: float,
-  z_loss: float,
+  objective: Objective,
 ) -> Any:
   """The compiled training step: (state, batch, key) -> (state, losses)."""
 
   def loss_fn(params: Any, batch: Batch, key: jax.Array) -> Any:
-    logits: Any = module.apply(
-      {'params': params},
-      batch['encoder_input_tokens'],
-      batch['decoder_input_tokens'],
-      batch['decoder_target_tokens'],
-      enable_dropout=True,
-      rngs={'dropout': key},
-    )
-    losses = token_losses(
-      logits,
-      batch['decoder_target_tokens'],
-      batch['decoder_loss_weights'],
-      label_smoothing=label_smoothing,
-      z_loss=z_loss,
-    )
+    losses = objective(module, params, batch, key)
     return losses.loss / jnp.maximum(losses.weight, 1.0), losses
 
   @functools.partial(jax.jit, donate_argnums=0)
