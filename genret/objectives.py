@@ -51,6 +51,7 @@ class CrossEntropy:
   def __call__(
     self, module: Transformer, params: Any, batch: Batch, key: jax.Array
   ) -> TokenLosses:
+    """As `Objective` has it."""
     logits: Any = module.apply(
       {'params': params},
       batch['encoder_input_tokens'],

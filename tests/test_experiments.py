@@ -224,7 +224,13 @@ def test_run_files_share_the_macros_of_experiments():
     for path in RUNS
   }
   here_alone = macros['genret_train.gin'] - macros['t5x_train.gin']
-  assert here_alone == {'CORPUS', 'KEYS', 'QUERY_PREFIX', 'SCORING'}
+  assert here_alone == {
+    'CORPUS',
+    'KEYS',
+    'OBJECTIVE',
+    'QUERY_PREFIX',
+    'SCORING',
+  }
 
 
 def run_t5x(experiment, prepared, run_folder, **more):
