@@ -11,11 +11,12 @@ paired randomisation tests over queries, whose measures are means over seeds.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +28,10 @@ from tqdm import tqdm
 from genret import metrics, ngram_index, runs
 from genret.baselines.bm25 import BM25
 from genret.constraints.combine import start_after
-from genret.corpus import Collection, load_collection
+from genret.corpus import Collection
 from genret.decoding.beam import beam_search
 from genret.decoding.ngram_keys import QueryKeys
-from genret.evaluate import DEPTH, split_queries
+from genret.evaluate import DEPTH
 from genret.models import checkpoints
 from genret.ngram_searcher import NgramSearcher
 from genret.ranking.ngrams import NgramScorer, Scoring
@@ -39,6 +40,7 @@ from genret.searcher import SETTINGS_FILE, Searcher
 from genret.text_files import write_text
 from genret.tools import _tables
 from genret.tools import train as train_tool
+from genret.tools._studies import Judged, compare, kept, load_judged
 from genret.views import VIEWS
 from genret.vocabulary import EOS_ID
 
@@ -56,6 +58,28 @@ PAIRS = (
 )
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """What this study alone takes."""
+  parser.add_argument(
+    '--trained',
+    action='append',
+    default=[],
+    type=_named,
+    metavar='NAME=RUN_FOLDER',
+    help='measure a run that is trained already, too; may be repeated, with the '
+    'same name for other seeds',
+  )
+
+
+def _named(text: str) -> tuple[str, str]:
+  name, equals, folder = text.partition('=')
+  if not name or not equals or not folder:
+    raise argparse.ArgumentTypeError(
+      f'Expected --trained NAME=RUN_FOLDER, got {text!r}.'
+    )
+  return name, folder
+
+
 def run(
   *,
   corpora: Sequence[str],
@@ -63,10 +87,10 @@ def run(
   steps: int | None,
   split: str,
   limit: int | None,
-  trained: Sequence[tuple[str, str]],
   work: Path,
   docs: Path,
   command: str,
+  trained: Sequence[tuple[str, str]],
 ) -> None:
   """Trains and measures what is not there yet, then writes the page.
 
@@ -76,22 +100,22 @@ def run(
     steps: to train; the experiment's own number where None.
     split: whose queries to search.
     limit: how many of them, from the first; None for all.
-    trained: names and folders of other runs to measure; those of one name are
-      seeds of one model.
     work: folder of indexes, runs and rows; what is there is not done again.
     docs: where seal.md and results/seal.json are.
     command: what to note in new rows as the command that made them.
+    trained: names and folders of other runs to measure; those of one name are
+      seeds of one model.
   """
   (work / 'rows').mkdir(parents=True, exist_ok=True)
   for corpus in corpora:
-    judged = _judged(corpus, split, limit, command)
+    judged = load_judged(corpus, split, limit, command)
     name = judged.collection.name
-    _kept(work, judged, 'bm25', _bm25)
+    kept(work, judged, 'bm25', _bm25)
     index = work / f'{name}.index'
     seconds = _index(judged.collection, index)
     for seed in seeds:
       folder = work / f'{name}.seed{seed}'
-      _kept(
+      kept(
         work,
         judged,
         f'scratch.{seed}',
@@ -107,9 +131,9 @@ def run(
     folder = Path(run_folder)
     settings = json.loads((folder / SETTINGS_FILE).read_text())
     seed = json.loads((folder / 'run.json').read_text())['seed']
-    judged = _judged(settings['corpus'], split, limit, command)
-    _kept(work, judged, 'bm25', _bm25)
-    _kept(work, judged, f'{model}.{seed}', _trained, folder, model, seed, {})
+    judged = load_judged(settings['corpus'], split, limit, command)
+    kept(work, judged, 'bm25', _bm25)
+    kept(work, judged, f'{model}.{seed}', _trained, folder, model, seed, {})
   rows = [
     json.loads(path.read_text()) for path in sorted((work / 'rows').glob('*'))
   ]
@@ -124,49 +148,6 @@ def run(
   print(tables)
 
 
-class _Judged(NamedTuple):
-  """A collection and the queries to search."""
-
-  collection: Collection
-  split: str
-  queries: dict[str, str]
-  qrels: dict[str, dict[str, int]]
-  command: str
-
-  def what(self) -> dict[str, Any]:
-    """For a row: what was measured on what."""
-    return {
-      'collection': self.collection.name,
-      'corpus_hash': self.collection.hash,
-      'documents': len(self.collection.documents),
-      'split': self.split,
-      'queries': len(self.queries),
-      'command': self.command,
-    }
-
-
-def _judged(
-  corpus: str, split: str, limit: int | None, command: str
-) -> _Judged:
-  collection = load_collection(corpus)
-  queries, qrels = split_queries(collection, split, limit=limit)
-  return _Judged(collection, split, queries, qrels, command)
-
-
-def _kept(
-  work: Path,
-  judged: _Judged,
-  name: str,
-  row: Callable[..., dict[str, Any]],
-  *arguments: Any,
-) -> None:
-  """Makes a row for these queries unless it is there."""
-  what = f'{judged.collection.name}.{judged.split}.{len(judged.queries)}'
-  path = work / 'rows' / f'{what}.{name}.json'
-  if not path.exists():
-    write_report(path, row(judged, *arguments))
-
-
 def _index(collection: Collection, folder: Path) -> float:
   """Builds the index unless it is there; the seconds that it took."""
   noted = folder / 'seconds.json'
@@ -177,7 +158,7 @@ def _index(collection: Collection, folder: Path) -> float:
   return float(json.loads(noted.read_text()))
 
 
-def _bm25(judged: _Judged) -> dict[str, Any]:
+def _bm25(judged: Judged) -> dict[str, Any]:
   start = time.perf_counter()
   ranker = BM25(judged.collection.documents)
   built = time.perf_counter() - start
@@ -190,12 +171,12 @@ def _bm25(judged: _Judged) -> dict[str, Any]:
     'model': 'BM25',
     'seed': 0,
     'seconds': seconds,
-    **judged.what(),
+    **judged.facts(),
   }
 
 
 def _scratch(
-  judged: _Judged,
+  judged: Judged,
   corpus: str,
   index: Path,
   folder: Path,
@@ -223,7 +204,7 @@ def _scratch(
 
 
 def _trained(
-  judged: _Judged,
+  judged: Judged,
   folder: Path,
   model: str,
   seed: int,
@@ -246,7 +227,7 @@ def _trained(
 
 
 def _measured(
-  judged: _Judged,
+  judged: Judged,
   folder: Path,
   model: str,
   seed: int,
@@ -313,7 +294,7 @@ def _measured(
     'steps': steps,
     'seconds': seconds,
     'docids_hash': searcher.docids_hash,
-    **judged.what(),
+    **judged.facts(),
   }
 
 
@@ -455,26 +436,14 @@ def _comparisons(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
       theirs = _per_query(baseline if worse == 'BM25' else group, worse)
       if ours is None or theirs is None:
         continue
-      values = {
-        measure: (
-          np.array(list(ours[measure].values())),
-          np.array([theirs[measure][qid] for qid in ours[measure]]),
-        )
-        for measure in ours
-      }
+      qids = list(next(iter(ours.values())))
       found.append(
         {
           'part': part,
           'model': model,
           'pair': [better, worse],
           'seeds': len(group),
-          'difference': {
-            m: float((a - b).mean()) for m, (a, b) in values.items()
-          },
-          'p': {
-            m: metrics.paired_randomization_test(a, b)
-            for m, (a, b) in values.items()
-          },
+          **compare(_values(ours, qids), _values(theirs, qids)),
         }
       )
   return found
@@ -493,4 +462,13 @@ def _per_query(
       for qid in parts[0][measure]
     }
     for measure in parts[0]
+  }
+
+
+def _values(
+  per_query: Mapping[str, Mapping[str, float]], qids: Sequence[str]
+) -> dict[str, np.ndarray]:
+  return {
+    measure: np.array([of[qid] for qid in qids])
+    for measure, of in per_query.items()
   }

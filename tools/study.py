@@ -37,8 +37,38 @@ def main(argv: Sequence[str]) -> int:
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
+  kinds = parser.add_subparsers(dest='name', required=True, metavar='NAME')
+  studies = {
+    name: importlib.import_module(f'{genret.tools.__name__}.{_PREFIX}{name}')
+    for name in names()
+  }
+  for name, study in studies.items():
+    _add_arguments(
+      kinds.add_parser(
+        name,
+        help=(study.__doc__ or '').split('\n')[0],
+        description=study.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+      ),
+      name,
+    )
+    study.add_arguments(kinds.choices[name])
+  arguments = vars(parser.parse_args(list(argv)))
+  corpora = arguments.pop('corpus') or ['genret:squadshifts_wiki']
+  studies[arguments.pop('name')].run(
+    corpora=corpora,
+    limit=arguments.pop('queries'),
+    work=Path(arguments.pop('work')),
+    docs=Path(arguments.pop('docs')),
+    command=' '.join(['genret study', *argv]),
+    **arguments,
+  )
+  return 0
+
+
+def _add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+  """What every study takes."""
   add = parser.add_argument
-  add('name', choices=names(), help='which study')
   add(
     '--corpus',
     action='append',
@@ -50,35 +80,8 @@ def main(argv: Sequence[str]) -> int:
   add('--split', default='test', help='whose queries to search')
   add('--queries', type=int, help='take the first so many; default: all')
   add(
-    '--trained',
-    action='append',
-    default=[],
-    metavar='NAME=RUN_FOLDER',
-    help='measure a run that is trained already, too; may be repeated, with the '
-    'same name for other seeds',
+    '--work',
+    default=f'runs/study_{name}',
+    help='folder of indexes, runs and rows [%(default)s]',
   )
-  add('--work', help='folder of indexes, runs and rows [runs/study_NAME]')
   add('--docs', default='docs', help='where the page and results/ are')
-  arguments = parser.parse_args(list(argv))
-  study = importlib.import_module(
-    f'{genret.tools.__name__}.{_PREFIX}{arguments.name}'
-  )
-  study.run(
-    corpora=arguments.corpus or ['genret:squadshifts_wiki'],
-    seeds=arguments.seeds,
-    steps=arguments.steps,
-    split=arguments.split,
-    limit=arguments.queries,
-    trained=list(map(_named, arguments.trained)),
-    work=Path(arguments.work or f'runs/study_{arguments.name}'),
-    docs=Path(arguments.docs),
-    command=' '.join(['genret study', *argv]),
-  )
-  return 0
-
-
-def _named(text: str) -> tuple[str, str]:
-  name, equals, folder = text.partition('=')
-  if not name or not equals or not folder:
-    raise ValueError(f'Expected --trained NAME=RUN_FOLDER, got {text!r}.')
-  return name, folder
