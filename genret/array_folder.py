@@ -136,6 +136,25 @@ def load(
   return arrays, header['meta']
 
 
+def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
+  """Writes one array as a .npy file that is whole or not there.
+
+  Args:
+    path: the file, in a folder that is there.
+    array: of numbers.
+
+  Raises:
+    ValueError: if the array is not of numbers.
+  """
+  path = pathlib.Path(path)
+  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+  try:
+    _write_npy(temporary, path.stem, array)
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
 def read_meta(path: str | os.PathLike[str]) -> tuple[str, dict[str, Any]]:
   """What kind of content a folder holds, and its metadata; no array is read.
 
@@ -210,9 +229,7 @@ def _left_behind(path: pathlib.Path, names: Iterable[str]) -> list[str]:
   return [file for file in os.listdir(path) if ours.fullmatch(file)]
 
 
-def _write_array(
-  file: pathlib.Path, name: str, array: np.ndarray
-) -> dict[str, Any]:
+def _write_npy(file: pathlib.Path, name: str, array: np.ndarray) -> None:
   if array.dtype.kind not in 'biuf':
     raise ValueError(
       f'Expected numbers in array {name!r} but got dtype {array.dtype}; store '
@@ -222,6 +239,12 @@ def _write_array(
     np.save(out, array, allow_pickle=False)
     out.flush()
     os.fsync(out.fileno())
+
+
+def _write_array(
+  file: pathlib.Path, name: str, array: np.ndarray
+) -> dict[str, Any]:
+  _write_npy(file, name, array)
   return {
     'file': file.name,
     'shape': list(array.shape),

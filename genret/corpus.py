@@ -43,6 +43,10 @@ class Document:
   text: str = ''
   url: str = ''
 
+  def read_with(self, prefix: str) -> str:
+    """What a model reads of it: prefix, title and text."""
+    return f'{prefix}{self.title} {self.text}'.strip()
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Query:

@@ -7,17 +7,20 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genret import metrics, report, runs
 from genret.baselines.bm25 import BM25, random_order
+from genret.baselines.expansion import expanded
 from genret.corpus import Collection, load_collection
 from genret.models import checkpoints
+from genret.pseudo_queries import read_pseudo_queries
 from genret.searcher import Searcher
 
 if TYPE_CHECKING:
+  from genret.dense_searcher import DenseSearcher
   from genret.ngram_searcher import NgramSearcher
 
 # The baselines rank this many documents, as many as R@100 looks at.
@@ -71,7 +74,7 @@ def split_queries(
 
 
 def evaluate_searcher(
-  searcher: Searcher | NgramSearcher,
+  searcher: Searcher | NgramSearcher | DenseSearcher,
   queries: Mapping[str, str],
   qrels: Mapping[str, Mapping[str, int]],
   *,
@@ -82,7 +85,7 @@ def evaluate_searcher(
   """Searches all queries and measures the result.
 
   Args:
-    searcher: the generative system.
+    searcher: the trained system.
     queries: texts by query id.
     qrels: their judgements.
     depth: documents ranked, the searcher's own number where None; of one that
@@ -105,8 +108,9 @@ def evaluate_baselines(
   *,
   measures: Sequence[str] = metrics.MEASURES,
   seed: int = 0,
+  pseudo_queries: str | os.PathLike[str] | None = None,
 ) -> dict[str, System]:
-  """BM25 and a random order on the same queries.
+  """BM25 and a random order on the same queries, and docT5query if asked for.
 
   Args:
     collection: the corpus.
@@ -114,14 +118,21 @@ def evaluate_baselines(
     qrels: their judgements.
     measures: names of ir_measures.
     seed: of the random order.
+    pseudo_queries: of the documents, as `read_pseudo_queries` takes them: BM25
+      over documents with all of these is the system 'docT5query'.
   """
   systems = {}
-  rankers = {
+  rankers: dict[str, Callable[[], dict[str, list[runs.Hit]]]] = {
     'bm25': lambda: BM25(collection.documents).search(queries, DEPTH),
     'random': lambda: random_order(
       queries, [d.doc_id for d in collection.documents], k=DEPTH, seed=seed
     ),
   }
+  if pseudo_queries is not None:
+    documents = expanded(
+      collection.documents, read_pseudo_queries(pseudo_queries, collection)
+    )
+    rankers['docT5query'] = lambda: BM25(documents).search(queries, DEPTH)
   for name, ranker in rankers.items():
     start = time.perf_counter()
     run = ranker()
@@ -140,6 +151,7 @@ def write_report(
   measures: Sequence[str] = metrics.MEASURES,
   seed: int = 0,
   initial: bool = False,
+  pseudo_queries: str | os.PathLike[str] | None = None,
   extra: Mapping[str, Any] | None = None,
   progress: bool = True,
 ) -> dict[str, Any]:
@@ -156,6 +168,7 @@ def write_report(
     measures: names of ir_measures.
     seed: of the random order; also noted in the report.
     initial: measure the untrained model (the checkpoint of step 0) too.
+    pseudo_queries: measure docT5query too, with these (`evaluate_baselines`).
     extra: entries to add to the report, such as the command; 'seconds' is
       merged into the report's own.
     progress: show progress bars.
@@ -163,7 +176,15 @@ def write_report(
   Returns:
     The report: per system its measures and rates, p-values of a paired
     randomisation test against BM25, seconds, and what was measured on what.
+
+  Raises:
+    ValueError: if the pseudo-queries are the queries that are asked.
   """
+  if pseudo_queries is not None and str(pseudo_queries) == split:
+    raise ValueError(
+      f'Expected pseudo-queries other than those of the split {split!r}, which '
+      'are asked; give a file of `genret generate-queries`, or train.'
+    )
   folder = Path(run_folder)
   collection = load_collection(corpus)
   queries, qrels = split_queries(collection, split)
@@ -183,7 +204,12 @@ def write_report(
       progress=progress,
     )
   systems |= evaluate_baselines(
-    collection, queries, qrels, measures=measures, seed=seed
+    collection,
+    queries,
+    qrels,
+    measures=measures,
+    seed=seed,
+    pseudo_queries=pseudo_queries,
   )
   for name, system in systems.items():
     tag = name.replace(', ', '_')

@@ -61,13 +61,64 @@ def indexing_examples(
   row_of = _row_lookup(table)
   return dataset.map(
     lambda example: {
-      'inputs': tf.strings.strip(
-        tf.strings.join([prefix, example['title'], ' ', example['text']])
-      ),
+      'inputs': _document_text(example, prefix),
       'targets': row_of(example[DOC_ID]),
       DOC_ID: example[DOC_ID],
     },
     num_parallel_calls=tf.data.AUTOTUNE,
+  )
+
+
+def text_pair_examples(
+  dataset: tf.data.Dataset,
+  *,
+  inputs: str,
+  query_prefix: str = '',
+  passage_prefix: str = '',
+) -> tf.data.Dataset:
+  """Maps {query, query_id, doc_id, title, text} to examples with text both sides.
+
+  Args:
+    dataset: pairs of a query and a relevant document.
+    inputs: 'document', whose query is the target: what a doc-to-query model learns
+      (docT5query, Nogueira and Lin, 2019); 'query', whose document is the target:
+      the two texts of a dual encoder.
+    query_prefix: put before queries that are inputs; what is written has none.
+    passage_prefix: put before the title and the text.
+
+  Raises:
+    ValueError: for other inputs.
+  """
+  check_inputs(inputs)
+
+  def example_of(pair: Mapping[str, Any]) -> dict[str, Any]:
+    document = _document_text(pair, passage_prefix)
+    query = tf.strings.join([query_prefix, pair['query']])
+    texts = (query, document)
+    if inputs == 'document':
+      texts = (document, pair['query'])
+    return {
+      'inputs': texts[0],
+      'targets': texts[1],
+      QUERY_ID: pair[QUERY_ID],
+      DOC_ID: pair[DOC_ID],
+    }
+
+  return dataset.map(example_of, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def check_inputs(inputs: str) -> None:
+  """Refuses a side of a pair that there is not."""
+  if inputs not in ('document', 'query'):
+    raise ValueError(
+      f"Expected inputs to be 'document' or 'query', got {inputs!r}."
+    )
+
+
+def _document_text(example: Mapping[str, Any], prefix: str) -> tf.Tensor:
+  """As `Document.read_with`."""
+  return tf.strings.strip(
+    tf.strings.join([prefix, example['title'], ' ', example['text']])
   )
 
 

@@ -1,6 +1,9 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The training loss: T5X's, without its [batch, length, vocabulary] targets."""
+"""Training losses: T5X's, without its [batch, length, vocabulary] targets.
+
+And that of dual encoders, over the texts of a batch.
+"""
 
 from typing import NamedTuple
 
@@ -10,7 +13,10 @@ import numpy as np
 
 
 class TokenLosses(NamedTuple):
-  """Sums over the target tokens of a batch, float32 scalars."""
+  """Sums over what a batch has to predict, float32 scalars.
+
+  That is its target tokens; of a dual encoder, its pairs.
+  """
 
   loss: jax.Array  # cross-entropy plus z-loss, in nats
   correct: jax.Array  # tokens whose target has the highest logit
@@ -63,4 +69,30 @@ def token_losses(
     loss=(loss_BxL * weight_BxL).sum(),
     correct=(correct_BxL * weight_BxL).sum(),
     weight=weight_BxL.sum(),
+  )
+
+
+def in_batch_losses(
+  logits_BxB: jax.Array, same_BxB: jax.Array, weight_B: jax.Array
+) -> TokenLosses:
+  """Cross-entropy of each row's own column among the columns of the batch.
+
+  Args:
+    logits_BxB: of query i and document j, float32.
+    same_BxB: whether columns i and j are one document: no negative of each other.
+    weight_B: of each pair; one of 0 counts neither as a row nor as a column.
+  """
+  number = logits_BxB.shape[0]
+  weight_B = weight_B.astype(jnp.float32)
+  own_BxB = jnp.eye(number, dtype=bool)
+  ignored_BxB = ~own_BxB & (same_BxB | (weight_B <= 0)[None, :])
+  logits_BxB = jnp.where(ignored_BxB, -jnp.inf, logits_BxB)
+  loss_B = jax.nn.logsumexp(logits_BxB, axis=-1) - jnp.diagonal(logits_BxB)
+  correct_B = (jnp.argmax(logits_BxB, -1) == jnp.arange(number)).astype(
+    jnp.float32
+  )
+  return TokenLosses(
+    loss=(loss_B * weight_B).sum(),
+    correct=(correct_B * weight_B).sum(),
+    weight=weight_B.sum(),
   )

@@ -85,7 +85,7 @@ def generate_queries(
     batch = documents[first : first + batch_size]
     token_BxT = vocabulary_lib.encode(
       vocabulary,
-      [f'{prefix}{d.title} {d.text}'.strip() for d in batch],
+      [document.read_with(prefix) for document in batch],
       max_length=input_length,
     )
     output = generate_samples(

@@ -11,7 +11,10 @@ from typing import Any
 
 from genret import identifiers
 from genret.text_files import write_text
-from genret.vocabulary import HASH_FIELD
+from genret.vocabulary import HASH_FIELD, VOCABULARY_FILE
+
+# The identifiers of a run, with their vocabulary.
+DOCIDS_FOLDER = 'docids'
 
 
 def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
@@ -84,3 +87,27 @@ def _link(source: str, target: str) -> None:
     os.link(source, target)
   except OSError:  # another file system, or one without links
     shutil.copy2(source, target)
+
+
+def vocabulary_file(
+  checkpoint: str | os.PathLike[str], given: str | os.PathLike[str] | None
+) -> Path:
+  """The SentencePiece model of a checkpoint: the given one, or that of a run.
+
+  Args:
+    checkpoint: a run, or a folder of `genret convert`.
+    given: a SentencePiece model or None.
+
+  Raises:
+    ValueError: if none is given and the folder has none.
+  """
+  if given is not None:
+    return Path(given)
+  path = Path(checkpoint) / DOCIDS_FOLDER / VOCABULARY_FILE
+  if not path.is_file():
+    raise ValueError(
+      f'Expected --vocabulary for {checkpoint}, which has no '
+      f'{DOCIDS_FOLDER}/{VOCABULARY_FILE} as a run has; give the SentencePiece '
+      'model of the checkpoint.'
+    )
+  return path

@@ -4,8 +4,9 @@
 
 The walk of a query: tokenise, encode once, beam search under the trie of the
 corpus's identifiers, map beams to documents. Where documents are named by their
-n-grams the walk is that of `ngram_searcher.NgramSearcher`, which answers to the
-same methods; `Searcher.load` opens either.
+n-grams the walk is that of `ngram_searcher.NgramSearcher`, and of a dual encoder
+that of `dense_searcher.DenseSearcher`, which answer to the same methods;
+`Searcher.load` opens any.
 """
 
 from __future__ import annotations
@@ -34,19 +35,24 @@ from genret.docids.table import DocidTable
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.ranking.documents import are_identifiers, rank_documents, to_hits
+from genret.run_folders import DOCIDS_FOLDER
 from genret.runs import Hit
 from genret.text_files import write_text
 
 if TYPE_CHECKING:
+  from genret.dense_searcher import DenseSearcher
   from genret.ngram_searcher import NgramSearcher
 
 # What a run folder holds; `genret train` writes it.
 SETTINGS_FILE = 'searcher.json'
-DOCIDS_FOLDER = 'docids'
 _SETTINGS = ('corpus', 'input_length', 'num_beams', 'query_prefix')
 # How an index of n-grams is searched: `ngram_keys.KeyOptions` and
 # `ngrams.Scoring`, by the names of their fields.
 _NGRAM_SETTINGS = ('keys', 'scoring')
+# Of a run that retrieves by other means than by what its model writes: how, and
+# what is read of a document.
+VECTORS = 'vectors'
+_VECTOR_SETTINGS = ('retriever', 'document_length', 'passage_prefix')
 
 
 class Searcher:
@@ -109,7 +115,7 @@ class Searcher:
   @classmethod
   def load(
     cls, run_folder: str | os.PathLike[str], *, step: int | None = None
-  ) -> Searcher | NgramSearcher:
+  ) -> Searcher | NgramSearcher | DenseSearcher:
     """Opens what `genret train` left.
 
     Args:
@@ -121,7 +127,8 @@ class Searcher:
       ValueError: if something in it is damaged or the corpus is another one.
 
     Warns:
-      UserWarning: if the corpus is gone; hits then come without text.
+      UserWarning: if the corpus is gone; hits then come without text, and a
+        dual encoder is not opened.
     """
     folder = Path(run_folder)
     path = folder / SETTINGS_FILE
@@ -346,17 +353,40 @@ def make_searcher(
   settings: Mapping[str, Any],
   *,
   documents: Sequence[Document] | None = None,
-) -> Searcher | NgramSearcher:
-  """The searcher over whatever identifiers a folder holds.
+) -> Searcher | NgramSearcher | DenseSearcher:
+  """The searcher that a run's settings ask for.
+
+  They name a retriever, or the identifiers in the folder decide.
 
   Args:
     module: the model.
     params: its parameters.
     docids: a folder of `genret index docids` or `genret index fm`.
     settings: as `write_settings` writes them.
-    documents: the corpus, for the text of hits.
+    documents: the corpus, for the text of hits and the vectors of a dual
+      encoder.
+
+  Raises:
+    ValueError: for an unknown retriever, or vectors of no documents.
   """
   found = identifiers_lib.load(docids)
+  retriever = settings.get('retriever')
+  if retriever == VECTORS:
+    from genret import dense_searcher
+
+    return dense_searcher.from_settings(
+      module,
+      params,
+      vocabulary_lib.load_vocabulary(docids, found.meta),
+      found,
+      settings,
+      documents=documents,
+    )
+  if retriever is not None:
+    raise ValueError(
+      f'Expected the retriever {VECTORS!r}, or none, got {retriever!r}; was the '
+      'run made by a newer genret?'
+    )
   if isinstance(found, DocidTable):
     return Searcher(
       module,
@@ -441,6 +471,26 @@ def fingerprint(
   return digest.hexdigest()
 
 
+def check_corpus(
+  documents: Sequence[Document], found: identifiers_lib.Identifiers, corpus: str
+) -> None:
+  """Refuses documents that are not those of the identifiers.
+
+  Args:
+    documents: the corpus.
+    found: the identifiers.
+    corpus: where it comes from.
+  """
+  expected = found.meta.get('corpus_hash')
+  hashed = documents_hash(documents)
+  if expected is not None and expected != hashed:
+    raise ValueError(
+      f'Expected the corpus that the identifiers name (hash '
+      f'{expected[:12]}), {corpus} has hash {hashed[:12]}; put the old one '
+      f'back, or set corpus to "" in {SETTINGS_FILE} for hits without text.'
+    )
+
+
 def _documents(
   corpus: str | None, found: identifiers_lib.Identifiers
 ) -> list[Document] | None:
@@ -456,14 +506,7 @@ def _documents(
       stacklevel=3,
     )
     return None
-  expected = found.meta.get('corpus_hash')
-  hashed = documents_hash(documents)
-  if expected is not None and expected != hashed:
-    raise ValueError(
-      f'Expected the corpus that the identifiers name (hash '
-      f'{expected[:12]}), {corpus} has hash {hashed[:12]}; put the old one '
-      f'back, or set corpus to "" in {SETTINGS_FILE} for hits without text.'
-    )
+  check_corpus(documents, found, corpus)
   return documents
 
 
@@ -477,10 +520,13 @@ def _read_settings(path: Path) -> dict[str, Any]:
       f'Expected a JSON object in {path}, found something else; train again, '
       'or copy the file from the machine that trained.'
     )
-  missing = [name for name in _SETTINGS if name not in settings]
+  needed: tuple[str, ...] = _SETTINGS
+  if 'retriever' in settings:
+    needed = (*_SETTINGS, *_VECTOR_SETTINGS)
+  missing = [name for name in needed if name not in settings]
   if missing:
     raise ValueError(
-      f'Expected {", ".join(_SETTINGS)} in {path}, {missing[0]} is missing; '
+      f'Expected {", ".join(needed)} in {path}, {missing[0]} is missing; '
       'train again, or copy the file from the machine that trained.'
     )
   return settings
@@ -494,9 +540,11 @@ def write_settings(
   Args:
     run_folder: an existing folder.
     settings: corpus (folder, or '' for hits without text), input_length,
-      num_beams and query_prefix; for n-grams also keys and scoring.
+      num_beams and query_prefix; for n-grams also keys and scoring; of a dual
+      encoder retriever, document_length and passage_prefix.
   """
-  assert set(settings) - set(_NGRAM_SETTINGS) == set(_SETTINGS)
+  more = {*_NGRAM_SETTINGS, *_VECTOR_SETTINGS}
+  assert set(settings) - more == set(_SETTINGS)
   write_text(
     Path(run_folder) / SETTINGS_FILE,
     json.dumps(dict(settings), indent=2) + '\n',

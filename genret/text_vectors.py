@@ -2,23 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vectors of texts from the encoder of a T5.
 
-The mean of the encoder's states over the tokens of a text, of unit length: the
-Sentence-T5 of Ni et al. (Findings of ACL 2022) without its projection. What
-documents are clustered by, in place of the latent semantic analysis.
+What documents are clustered by, in place of the latent semantic analysis, and what
+a dual encoder searches (`models.pooling` says what a vector is).
 """
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import sentencepiece
 from tqdm import tqdm
 
 from genret import vocabulary as vocabulary_lib
-from genret.embeddings import unit_rows
+from genret.models import pooling
 from genret.models.t5 import Transformer
 
 # The shortest rows that a program is compiled for; others are twice as long as
@@ -26,23 +23,8 @@ from genret.models.t5 import Transformer
 _SHORTEST = 16
 
 
-@functools.partial(jax.jit, static_argnames='module')
-def mean_states(
-  module: Transformer, params: Any, token_BxT: jax.Array
-) -> jax.Array:
-  """The mean of the encoder's states, float32 [B, E].
-
-  Args:
-    module: the model.
-    params: its parameters.
-    token_BxT: int32, padded with 0; rows of padding alone give 0.
-  """
-  state_BxTxE: Any = module.apply(
-    {'params': params}, token_BxT, enable_dropout=False, method='encode'
-  )
-  real_BxTx1 = (token_BxT > 0)[..., None]
-  sum_BxE = jnp.where(real_BxTx1, state_BxTxE.astype(jnp.float32), 0.0).sum(1)
-  return sum_BxE / jnp.maximum(real_BxTx1.sum(1), 1).astype(jnp.float32)
+# One program for each shape of a batch.
+_unit_vectors = jax.jit(pooling.unit_vectors, static_argnames='module')
 
 
 def text_vectors(
@@ -97,7 +79,7 @@ def text_vectors(
           vocabulary, [texts[i] for i in batch], max_length=int(width)
         )
         token_BxT = np.pad(token_BxT, ((0, batch_size - len(batch)), (0, 0)))
-        mean_BxE = mean_states(module, params, token_BxT)
-        vector_NxE[batch] = np.asarray(mean_BxE)[: len(batch)]
+        vector_BxE = _unit_vectors(module, params, token_BxT)
+        vector_NxE[batch] = np.asarray(vector_BxE)[: len(batch)]
         bar.update(len(batch))
-  return unit_rows(vector_NxE)
+  return vector_NxE

@@ -27,14 +27,15 @@ from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
 from genret import run_folders
-from genret.corpus import load_collection
+from genret.corpus import Document, load_collection
 from genret.docids.table import DocidTable
 from genret.evaluate import evaluate_searcher, split_queries
 from genret.losses import TokenLosses
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.objectives import Batch, CrossEntropy, Objective, describe
-from genret.searcher import DOCIDS_FOLDER, make_searcher, write_settings
+from genret.run_folders import DOCIDS_FOLDER
+from genret.searcher import make_searcher, write_settings
 
 
 def train(
@@ -52,6 +53,7 @@ def train(
   initial_checkpoint_path: str | os.PathLike[str] | None = None,
   use_cached_tasks: bool = False,
   query_prefix: str = '',
+  passage_prefix: str = '',
   seed: int = 0,
   num_beams: int = 10,
   keys: Mapping[str, Any] | None = None,
@@ -64,7 +66,7 @@ def train(
   keep_checkpoints: int = 1,
   progress: bool = True,
 ) -> Path:
-  """Trains a retriever, measuring it by decoding along the way.
+  """Trains a retriever, measuring it by its searches along the way.
 
   Leaves a run folder that `Searcher.load` opens: model.json, searcher.json,
   docids/, checkpoints/ (step 0, the untrained model, is kept), log.jsonl and
@@ -74,7 +76,8 @@ def train(
     module: the model.
     mixture_or_task_name: what to train on, a name in seqio's registries.
     task_feature_lengths: 'inputs' and 'targets', in tokens; targets at least
-      the longest identifier plus 1 for the end-of-sequence.
+      the longest identifier plus 1 for the end-of-sequence, or what a dual
+      encoder reads of a document.
     train_steps: where to stop, steps of an earlier part of the run included.
     batch_size: examples per step, over all local devices.
     model_dir: the run folder.
@@ -87,6 +90,8 @@ def train(
     use_cached_tasks: read the tasks from seqio's cache folders.
     query_prefix: put before the queries of the evaluation and of the searcher;
       the same as in training.
+    passage_prefix: put before documents where the searcher reads them, as a
+      dual encoder does; the same as in training.
     seed: of parameters, data order and dropout.
     num_beams: K of the evaluation and of the searcher.
     keys: where n-grams name documents, how they are decoded: fields of
@@ -112,13 +117,22 @@ def train(
   run_folder = Path(model_dir)
   objective = objective or CrossEntropy()
   found = identifiers_lib.load(docids)
-  _check(module, found, task_feature_lengths, batch_size)
+  retrieval = {}  # of a model that retrieves by other means than what it writes
+  if hasattr(objective, 'retriever'):
+    retrieval = {
+      'retriever': objective.retriever,
+      'document_length': task_feature_lengths['targets'],
+      'passage_prefix': passage_prefix,
+    }
+  _check(module, found, task_feature_lengths, batch_size, writes=not retrieval)
   queries: dict[str, str] = {}
   qrels: dict[str, dict[str, int]] = {}
+  documents: list[Document] | None = None
   if eval_period:
-    queries, qrels = split_queries(
-      load_collection(corpus), eval_split, limit=eval_queries
-    )
+    collection = load_collection(corpus)
+    queries, qrels = split_queries(collection, eval_split, limit=eval_queries)
+    documents = collection.documents if retrieval else None
+    del collection  # large, and needed no more
   run_folder.mkdir(parents=True, exist_ok=True)
   run_folders.claim(
     run_folder,
@@ -131,6 +145,7 @@ def train(
       'objective': describe(objective),
       'query_prefix': query_prefix,
       'seed': seed,
+      **retrieval,
     },
   )
   run_folders.copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
@@ -144,6 +159,7 @@ def train(
     # These are read where n-grams name documents.
     'keys': dict(keys or {}),
     'scoring': dict(scoring or {}),
+    **retrieval,
   }
   write_settings(run_folder, settings)
 
@@ -221,7 +237,9 @@ def train(
     )
 
     if eval_period:
-      searcher = make_searcher(module, state[0], docids, settings)
+      searcher = make_searcher(
+        module, state[0], docids, settings, documents=documents
+      )
 
     def measure(step: int) -> None:
       searcher.params = state[0]
@@ -355,9 +373,11 @@ def _check(
   found: identifiers_lib.Identifiers,
   task_feature_lengths: Mapping[str, int],
   batch_size: int,
+  *,
+  writes: bool,
 ) -> None:
   needed = 2  # a token and end-of-sequence
-  if isinstance(found, DocidTable):
+  if writes and isinstance(found, DocidTable):
     needed = int(found.lengths_D.max(initial=0)) + 1
   if task_feature_lengths.get('targets', 0) < needed:
     raise ValueError(

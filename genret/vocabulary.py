@@ -102,7 +102,7 @@ def copy_vocabulary(
     path: where the copy goes.
   """
   load_vocabulary(source)
-  return _write(path, _model_file(source).read_bytes())
+  return _write(path, model_file(source).read_bytes())
 
 
 def _write(
@@ -131,7 +131,7 @@ def load_vocabulary(
     ValueError: if the file is no SentencePiece model, has other special ids or
       is not the one of the identifiers.
   """
-  path = _model_file(path)
+  path = model_file(path)
   if not path.is_file():
     raise FileNotFoundError(
       f'Expected a SentencePiece model at {path}, found none; train one with '
@@ -162,10 +162,11 @@ def load_vocabulary(
 
 def vocabulary_hash(path: str | os.PathLike[str]) -> str:
   """sha256 (hex) of a model file, or of the one in a folder."""
-  return hashlib.sha256(_model_file(path).read_bytes()).hexdigest()
+  return hashlib.sha256(model_file(path).read_bytes()).hexdigest()
 
 
-def _model_file(path: str | os.PathLike[str]) -> Path:
+def model_file(path: str | os.PathLike[str]) -> Path:
+  """The SentencePiece model: the file itself, or the one in a folder."""
   path = Path(path)
   return path / VOCABULARY_FILE if path.is_dir() else path
 

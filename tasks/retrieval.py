@@ -198,9 +198,9 @@ def identifier_accuracy(
 
 
 def input_vocabulary(docids: str | os.PathLike[str]) -> seqio.Vocabulary:
-  """The text pieces in a folder of identifiers."""
+  """The text pieces in a folder of identifiers, or those of a spiece.model."""
   return seqio.SentencePieceVocabulary(
-    str(Path(docids) / vocabulary_lib.VOCABULARY_FILE), extra_ids=0
+    str(vocabulary_lib.model_file(docids)), extra_ids=0
   )
 
 

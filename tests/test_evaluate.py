@@ -4,8 +4,6 @@
 
 import json
 
-import jax
-import jax.numpy as jnp
 import pytest
 import tiny
 
@@ -13,7 +11,6 @@ from genret import evaluate, metrics
 from genret.corpus import load_collection, read_qrels
 from genret.docids import build
 from genret.models import weights
-from genret.models.t5 import Transformer
 from genret.runs import read_trec
 from genret.searcher import write_settings
 
@@ -28,12 +25,8 @@ def run_folder(tmp_path_factory):
     vocabulary_size=100,
     dimensions=32,
   )
-  config = tiny.config(table.vocab_size)
-  tokens = jnp.ones((1, 1), jnp.int32)
-  params = Transformer(config).init(
-    jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
-  )['params']
-  weights.save_model(folder, config, params)
+  module, params = tiny.model(table.vocab_size)
+  weights.save_model(folder, module.config, params)
   settings = {
     'corpus': str(folder / 'corpus'),
     'input_length': 12,

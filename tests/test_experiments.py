@@ -12,14 +12,12 @@ import subprocess
 import sys
 
 import gin
-import jax
-import jax.numpy as jnp
 import pytest
 import tensorflow as tf
 import tiny
 
 import genret.gin_configs
-from genret import identifiers, ngram_example_writer, ngram_index
+from genret import identifiers, ngram_example_writer, ngram_index, tools
 from genret.corpus import load_collection
 from genret.docids import build
 from genret.models import weights
@@ -54,7 +52,17 @@ def text_of(name):
 
 
 def names_ngrams(experiment):
-  return 'ngrams.mixture' in text_of(f'experiments/{experiment}')
+  text = text_of(f'experiments/{experiment}')
+  return 'ngrams.mixture' in text or 't5_mini_ngrams.gin' in text
+
+
+def writes_queries(experiment):
+  return 'recipes/doct5query.gin' in text_of(f'experiments/{experiment}')
+
+
+def has_an_objective(experiment):
+  text = text_of(f'experiments/{experiment}')
+  return re.search(r'^OBJECTIVE =', text, re.MULTILINE) is not None
 
 
 @pytest.fixture(autouse=True)
@@ -115,12 +123,8 @@ def prepared_ngrams(tmp_path_factory):
 
 
 def save_initial(folder, docids):
-  module = Transformer(tiny.config(identifiers.vocab_size(docids)))
-  tokens = jnp.ones((1, 1), jnp.int32)
-  variables = module.init(
-    jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
-  )
-  weights.save_model(folder, module.config, variables['params'])
+  module, params = tiny.model(identifiers.vocab_size(docids))
+  weights.save_model(folder, module.config, params)
 
 
 @pytest.fixture
@@ -168,8 +172,22 @@ def test_an_experiment_trains_here(experiment, prepared_for, tmp_path, capsys):
   log = json.loads((tmp_path / 'run' / 'log.jsonl').read_text())
   assert log['step'] == 1
   assert math.isfinite(log['loss'])
+  if writes_queries(experiment):
+    check_queries(tmp_path / 'run', prepared['CORPUS'])
+    return
   searcher = Searcher.load(tmp_path / 'run', step=1)
   assert len(searcher.search(tiny.WORDS[0], k=3)) == 3
+
+
+def check_queries(run_folder, corpus):
+  """A run of a doc-to-query model writes queries without further files."""
+  words = ['generate-queries', '--checkpoint', str(run_folder)]
+  words += ['--corpus', corpus, '--count', '2', '--output-length', '4']
+  output = run_folder / 'queries.jsonl'
+  assert tools.main([*words, '--output', str(output)]) == 0
+  rows = [json.loads(line) for line in output.read_text().splitlines()]
+  documents = load_collection(corpus).documents
+  assert [row['doc_id'] for row in rows] == [d.doc_id for d in documents]
 
 
 @pytest.mark.parametrize('experiment', EXPERIMENTS)
@@ -228,6 +246,7 @@ def test_run_files_share_the_macros_of_experiments():
     'CORPUS',
     'KEYS',
     'OBJECTIVE',
+    'PASSAGE_PREFIX',
     'QUERY_PREFIX',
     'SCORING',
   }
@@ -265,7 +284,9 @@ def read_scalars(folder):
   importlib.util.find_spec('t5x') is None,
   reason='T5X is not installed (it is on no package index)',
 )
-@pytest.mark.parametrize('experiment', EXPERIMENTS)
+@pytest.mark.parametrize(
+  'experiment', [e for e in EXPERIMENTS if not has_an_objective(e)]
+)
 def test_an_experiment_trains_under_t5x(experiment, prepared_for, tmp_path):
   folder = tmp_path / 'run'
   done = run_t5x(
@@ -280,7 +301,7 @@ def test_an_experiment_trains_under_t5x(experiment, prepared_for, tmp_path):
   assert (folder / 'checkpoint_2' / 'state').is_dir()
   train = read_scalars(folder / 'train')
   assert math.isfinite(train['loss'][-1])
-  if names_ngrams(experiment):
+  if names_ngrams(experiment) or writes_queries(experiment):
     return  # n-grams are measured by the documents that they find
   (task,) = (folder / 'inference_eval').iterdir()
   assert task.name == f'{experiment.removesuffix(".gin")}_retrieval'

@@ -64,6 +64,7 @@ LAYER_OF = {
   'genret.run_folders': 2,
   'genret.query_generation': 2.2,
   'genret.text_vectors': 2,
+  'genret.dense_searcher': 3,
   'genret.evaluate': 3,
   'genret.ngram_searcher': 3,
   'genret.searcher': 3,

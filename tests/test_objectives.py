@@ -3,13 +3,11 @@
 """Objectives against the same losses computed step by step."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
 from genret import objectives
-from genret.models.t5 import Transformer
 
 VOCAB_SIZE = 11
 
@@ -33,12 +31,7 @@ def batch_of(rows, targets):
 
 @pytest.fixture(scope='module')
 def model():
-  module = Transformer(tiny.config(VOCAB_SIZE))
-  token = jnp.ones((1, 1), jnp.int32)
-  params = module.init(
-    jax.random.key(0), token, token, token, enable_dropout=False
-  )['params']
-  return module, params
+  return tiny.model(VOCAB_SIZE)
 
 
 @pytest.mark.parametrize('smoothing', [0.0, 0.2])

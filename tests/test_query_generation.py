@@ -29,12 +29,7 @@ SIZES = {'input_length': 12, 'output_length': 6, 'batch_size': 2}
 @pytest.fixture(scope='module')
 def model():
   """Random weights, and logits that are far apart."""
-  module = Transformer(tiny.config(256))
-  tokens = jnp.ones((1, 1), jnp.int32)
-  params = module.init(
-    jax.random.key(1), tokens, tokens, tokens, enable_dropout=False
-  )['params']
-  return module, params
+  return tiny.model(256)
 
 
 def draws(model, documents=DOCUMENTS, **options):

@@ -8,7 +8,6 @@ import re
 import shutil
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -45,12 +44,8 @@ def run_folder(tmp_path_factory):
     options={'k': 3, 'c': 3},
   )
   assert len(set(table.lengths_D.tolist())) > 1
-  config = tiny.config(table.vocab_size)
-  tokens = jnp.ones((1, 1), jnp.int32)
-  params = Transformer(config).init(
-    jax.random.key(1), tokens, tokens, tokens, enable_dropout=False
-  )['params']
-  weights.save_model(folder, config, params)
+  module, params = tiny.model(table.vocab_size)
+  weights.save_model(folder, module.config, params)
   write_settings(folder, SETTINGS | {'corpus': str(folder / 'corpus')})
   return folder
 

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vectors of texts: against the encoder, text by text, and the command."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import tiny
 import tiny_collection
 
 from genret import text_vectors, tools, vocabulary
-from genret.models import weights
+from genret.models import pooling, weights
 from genret.models.t5 import Transformer
 
 pieces = tiny_collection.pieces
@@ -18,12 +17,7 @@ pieces = tiny_collection.pieces
 
 @pytest.fixture(scope='module')
 def model():
-  module = Transformer(tiny.config(256))
-  tokens = jnp.ones((1, 1), jnp.int32)
-  params = module.init(
-    jax.random.key(1), tokens, tokens, tokens, enable_dropout=False
-  )['params']
-  return module, params
+  return tiny.model(256)
 
 
 def alone(model, text, max_length):
@@ -81,17 +75,17 @@ def test_no_texts_and_numbers_that_cannot_be(model):
 def test_rows_of_padding_are_zero(model):
   tokens = np.zeros((2, 4), np.int32)
   tokens[0, 0] = 5
-  found = text_vectors.mean_states(*model, tokens)
-  assert np.abs(found[0]).max() > 0
+  found = pooling.unit_vectors(*model, tokens)
+  assert float((found[0] ** 2).sum()) == pytest.approx(1, abs=1e-6)
   assert not np.abs(found[1]).any()
 
 
 def test_few_programs(model):
   text_vectors.text_vectors(*model, pieces(), TEXTS, max_length=64)
-  before = text_vectors.mean_states._cache_size()
+  before = text_vectors._unit_vectors._cache_size()
   more = [' '.join(['ship'] * n) for n in range(60)]
   text_vectors.text_vectors(*model, pieces(), more, max_length=64)
-  assert text_vectors.mean_states._cache_size() <= before + 1
+  assert text_vectors._unit_vectors._cache_size() <= before + 1
 
 
 def test_the_command(model, tmp_path, capsys):

@@ -3,6 +3,8 @@
 """Vectors of documents from the encoder of a T5, for schemes that cluster.
 
 example:
+  genret embed --checkpoint runs/dual_encoder --corpus my_beir_folder \\
+    --output vectors.npy
   genret convert --from flan-t5-small --to checkpoints/flan_t5_small
   genret embed --checkpoint checkpoints/flan_t5_small \\
     --vocabulary flan-t5-small/spiece.model --corpus my_beir_folder \\
@@ -12,15 +14,11 @@ example:
 """
 
 import argparse
-import os
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from genret import text_vectors
+from genret import array_folder, run_folders, text_vectors
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import read_documents
 from genret.models import checkpoints
@@ -40,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     required=True,
     help='a folder of `genret train` or `genret convert`',
   )
-  add('--vocabulary', required=True, help='its SentencePiece model')
+  add('--vocabulary', help='its SentencePiece model [that of a run]')
   add(
     '--corpus',
     required=True,
@@ -62,11 +60,13 @@ def main(argv: Sequence[str]) -> int:
       f'Expected --output to be an .npy file in a folder that is there, got '
       f'{output}; correct the name, or make the folder.'
     )
-  vocabulary = vocabulary_lib.load_vocabulary(arguments.vocabulary)
+  vocabulary = vocabulary_lib.load_vocabulary(
+    run_folders.vocabulary_file(arguments.checkpoint, arguments.vocabulary)
+  )
   config, params = checkpoints.load_model(arguments.checkpoint)
   texts = [
-    f'{arguments.prefix}{d.title} {d.text}'.strip()
-    for d in read_documents(arguments.corpus)
+    document.read_with(arguments.prefix)
+    for document in read_documents(arguments.corpus)
   ]
   start = time.perf_counter()
   vector_NxE = text_vectors.text_vectors(
@@ -79,25 +79,10 @@ def main(argv: Sequence[str]) -> int:
     progress=True,
   )
   seconds = time.perf_counter() - start
-  _save(output, vector_NxE)
+  array_folder.write_npy(output, vector_NxE)
   print(
     f'{len(texts):,} documents of {vector_NxE.shape[1]} dimensions in '
     f'{seconds:.1f} s ({len(texts) / max(seconds, 1e-9):,.1f} a second) -> '
     f'{output}'
   )
   return 0
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-  """Writes the file under another name first, so that it is whole or not."""
-  with tempfile.NamedTemporaryFile(
-    dir=path.parent, suffix='.npy', delete=False
-  ) as file:
-    try:
-      np.save(file, array)
-      file.close()
-      os.chmod(file.name, 0o644)
-      os.replace(file.name, path)
-    except BaseException:
-      os.unlink(file.name)
-      raise

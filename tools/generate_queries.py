@@ -8,9 +8,11 @@ A run that was interrupted goes on where it stopped when the same command is giv
 again: OUTPUT.part keeps what is done until OUTPUT is written.
 
 example:
+  genret generate-queries --checkpoint runs/doct5query \\
+    --corpus my_beir_folder --output queries.jsonl --count 20 --round-trip bm25
   genret generate-queries --checkpoint checkpoints/doct5query \\
     --vocabulary doct5query/spiece.model --corpus my_beir_folder \\
-    --output queries.jsonl --count 20 --round-trip bm25
+    --output queries.jsonl
 """
 
 import argparse
@@ -22,7 +24,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from genret import query_generation, searcher
+from genret import query_generation, run_folders, searcher
 from genret import vocabulary as vocabulary_lib
 from genret.baselines.bm25 import BM25
 from genret.corpus import Document, documents_hash, read_documents
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     required=True,
     help='a folder of `genret train` or `genret convert`',
   )
-  add('--vocabulary', required=True, help='its SentencePiece model')
+  add('--vocabulary', help='its SentencePiece model [that of a run]')
   add(
     '--corpus',
     required=True,
@@ -130,14 +132,15 @@ def _generated(
   documents: Sequence[Document], output: Path, arguments: argparse.Namespace
 ) -> dict[str, list[str]]:
   """Queries of all documents; those that OUTPUT.part has are not drawn again."""
-  vocabulary = vocabulary_lib.load_vocabulary(arguments.vocabulary)
+  path = run_folders.vocabulary_file(arguments.checkpoint, arguments.vocabulary)
+  vocabulary = vocabulary_lib.load_vocabulary(path)
   config, params = checkpoints.load_model(arguments.checkpoint)
   module = Transformer(config)
   settings: dict[str, Any] = {n: getattr(arguments, n) for n in _SETTINGS}
   header = {
     'corpus': documents_hash(documents),
     'model': searcher.fingerprint(
-      module, params, vocabulary_lib.vocabulary_hash(arguments.vocabulary), []
+      module, params, vocabulary_lib.vocabulary_hash(path), []
     ),
     **settings,
   }

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from genret import explain, explain_page, run_formats, run_journal
 from genret.corpus import Document, Query, read_queries
+from genret.dense_searcher import DenseSearcher
 from genret.runs import Hit
 from genret.searcher import Searcher
 from genret.text_files import write_text
@@ -39,7 +40,7 @@ from genret.text_spans import DocumentText
 if TYPE_CHECKING:
   from genret.ngram_searcher import NgramSearcher
 
-AnySearcher = Union[Searcher, 'NgramSearcher']
+AnySearcher = Union[Searcher, DenseSearcher, 'NgramSearcher']
 
 # Hits of a query unless --hits says otherwise, and those a page shows of each
 # query of a file; and the queries that it shows.
@@ -157,23 +158,29 @@ def _adjust(searcher: AnySearcher, arguments: argparse.Namespace) -> None:
 
   n-grams are traced where somebody asks for them.
   """
-  if not isinstance(searcher, Searcher):
-    searcher.explain = arguments.explain or arguments.html is not None
-  elif arguments.explain:
-    print(
-      f'{arguments.run} finds documents by identifiers: there are no n-grams '
-      'to show.',
-      file=sys.stderr,
-    )
   beams = arguments.beams
-  if isinstance(searcher, Searcher):
+  if isinstance(searcher, Searcher | DenseSearcher):
+    by = 'identifiers' if isinstance(searcher, Searcher) else 'vectors'
+    if arguments.explain:
+      print(
+        f'{arguments.run} finds documents by {by}: there are no n-grams to '
+        'show.',
+        file=sys.stderr,
+      )
     if arguments.option:
       raise ValueError(
         f'Expected a run that finds documents by n-grams with --option, '
-        f'{arguments.run} has identifiers; leave --option out.'
+        f'{arguments.run} has {by}; leave --option out.'
       )
-    searcher.num_beams = beams or searcher.num_beams
+    if isinstance(searcher, Searcher):
+      searcher.num_beams = beams or searcher.num_beams
+    elif beams is not None:
+      raise ValueError(
+        f'Expected a run that decodes with --beams, {arguments.run} compares '
+        'vectors; leave --beams out.'
+      )
     return
+  searcher.explain = arguments.explain or arguments.html is not None
   if beams is not None:
     searcher.keys = dataclasses.replace(
       searcher.keys, body_beams=beams, title_beams=beams
@@ -281,7 +288,7 @@ def _header(
   options: dict[str, int | str | None] = {'evidence': False}
   if isinstance(searcher, Searcher):
     options['beams'] = searcher.num_beams
-  else:
+  elif not isinstance(searcher, DenseSearcher):
     options['evidence'] = searcher.explain
     for kind in ('keys', 'scoring'):
       fields = dataclasses.asdict(getattr(searcher, kind))
@@ -352,7 +359,7 @@ def _texts(searcher: AnySearcher, doc_id: str) -> explain_page.Texts:
   """The views of a document, as the spans of its matches count them."""
   document = _document(searcher, doc_id)
   texts = {'title': document.title, 'body': document.text}
-  if not isinstance(searcher, Searcher):
+  if not isinstance(searcher, Searcher | DenseSearcher):
     index = searcher.identifiers
     row = index.fm.document(index.fm.number_of(doc_id))
     found = DocumentText.of(doc_id, row, index.pieces, index.marks, document)

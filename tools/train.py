@@ -132,7 +132,13 @@ def _unset_macro(error: Exception) -> str:
 
 
 def report(
-  folder: Path, corpus: str, *, split: str, seed: int = 0, command: str
+  folder: Path,
+  corpus: str,
+  *,
+  split: str,
+  seed: int = 0,
+  command: str,
+  pseudo_queries: str | None = None,
 ) -> dict[str, Any]:
   """Measures a run beside its untrained start, BM25 and a random order.
 
@@ -145,6 +151,7 @@ def report(
     split: whose queries to search.
     seed: of the random order.
     command: what to note as the command that made the run.
+    pseudo_queries: measure docT5query too, with these.
   """
   log = (folder / 'log.jsonl').read_text().splitlines()
   found = evaluate.write_report(
@@ -153,6 +160,7 @@ def report(
     split=split,
     seed=seed,
     initial=True,
+    pseudo_queries=pseudo_queries,
     extra={
       'seconds': {'train': json.loads(log[-1])['seconds']},
       'command': command,
@@ -188,7 +196,15 @@ def main(argv: Sequence[str]) -> int:
     metavar='SPLIT',
     help='then measure the queries of this split beside BM25',
   )
+  parser.add_argument(
+    '--pseudo-queries',
+    metavar='FILE',
+    help='with --report: and beside docT5query, BM25 over documents with these '
+    'queries, a file of `genret generate-queries` or the name of a split',
+  )
   arguments, rest = parser.parse_known_args(list(argv))
+  if arguments.pseudo_queries is not None and arguments.report is None:
+    parser.error('expected --report with --pseudo-queries, got none.')
   bindings = []
   for word in rest:
     name, equals, value = word.removeprefix('--gin.').partition('=')
@@ -207,6 +223,7 @@ def main(argv: Sequence[str]) -> int:
       gin.query_parameter('%CORPUS'),
       split=arguments.report,
       command=shlex.join(['genret', 'train', *argv]),
+      pseudo_queries=arguments.pseudo_queries,
     )
   print(f'Trained: {folder}')
   return 0
