@@ -20,6 +20,7 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from genret import ir_datasets_reader, qrels_reader
@@ -93,11 +94,14 @@ class Collection:
       for doc_id in judged
     )
 
-  def queries_by_document(self, split: str | None) -> dict[str, list[str]]:
+  def queries_by_document(
+    self, split: str | None, *, withheld: AbstractSet[str] = frozenset()
+  ) -> dict[str, list[str]]:
     """For each document id the queries of the split that it answers.
 
     Args:
       split: name of a file in qrels/; None for no queries at all.
+      withheld: documents that get none (`genret.unseen`).
 
     Raises:
       ValueError: there is no such split.
@@ -113,7 +117,7 @@ class Collection:
       if query_id not in self.queries:
         continue  # counted by `unknown_judgements`
       for doc_id, relevance in judgements.items():
-        if relevance > 0 and doc_id in found:
+        if relevance > 0 and doc_id in found and doc_id not in withheld:
           found[doc_id].append(self.queries[query_id])
     return found
 

@@ -18,6 +18,7 @@ from typing import Any
 from genret import searcher as searcher_lib
 from genret.corpus import Document
 from genret.decoding.ngram_keys import KeyOptions, QueryKeys, generate_keys
+from genret.decoding.options import from_fields
 from genret.models.t5 import Transformer
 from genret.ngram_index import NgramIndex
 from genret.ranking.ngrams import Evidence, NgramScorer, Scoring
@@ -329,21 +330,7 @@ def from_settings(
     params,
     identifiers=identifiers,
     documents=documents,
-    keys=_options(KeyOptions, settings.get('keys', {})),
-    scoring=_options(Scoring, settings.get('scoring', {})),
+    keys=from_fields(KeyOptions, settings.get('keys', {})),
+    scoring=from_fields(Scoring, settings.get('scoring', {})),
     input_length=settings['input_length'],
-  )
-
-
-def _options(kind: Any, fields: Mapping[str, Any]) -> Any:
-  """A dataclass of options, JSON's lists as tuples."""
-  known = [field.name for field in dataclasses.fields(kind)]
-  unknown = sorted(set(fields) - set(known))
-  if unknown:
-    raise ValueError(
-      f'Expected fields of {kind.__name__} ({", ".join(known)}), got '
-      f'{", ".join(unknown)}; correct the settings of the run.'
-    )
-  return kind(
-    **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
   )

@@ -11,6 +11,7 @@ that of `dense_searcher.DenseSearcher`, which answer to the same methods;
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -27,10 +28,12 @@ from tqdm import tqdm
 from genret import identifiers as identifiers_lib
 from genret import metrics
 from genret import vocabulary as vocabulary_lib
+from genret.constraints import protocol
 from genret.constraints.trie import Trie
 from genret.corpus import Document, documents_hash, read_documents
 from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate_batches
+from genret.decoding.options import DecodingOptions, from_fields
 from genret.docids.table import DocidTable
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
@@ -49,6 +52,8 @@ _SETTINGS = ('corpus', 'input_length', 'num_beams', 'query_prefix')
 # How an index of n-grams is searched: `ngram_keys.KeyOptions` and
 # `ngrams.Scoring`, by the names of their fields.
 _NGRAM_SETTINGS = ('keys', 'scoring')
+# How identifiers are decoded: fields of `DecodingOptions`.
+_DECODING = 'decoding'
 # Of a run that retrieves by other means than by what its model writes: how, and
 # what is read of a document.
 VECTORS = 'vectors'
@@ -74,6 +79,7 @@ class Searcher:
     num_beams: int = 10,
     batch_size: int = 32,
     query_prefix: str = '',
+    decoding: DecodingOptions | None = None,
   ):
     """Puts the parts together; `Searcher.load` reads them from a run folder.
 
@@ -88,6 +94,7 @@ class Searcher:
       num_beams: K, beams kept per query; raised where more hits are wanted.
       batch_size: queries decoded at a time by `batch_search`.
       query_prefix: what training put before a query.
+      decoding: how identifiers are decoded; the defaults where None.
 
     Raises:
       ValueError: if the identifiers are of another vocabulary than the model.
@@ -107,6 +114,7 @@ class Searcher:
     self.num_beams = num_beams
     self.batch_size = batch_size
     self.query_prefix = query_prefix
+    self.decoding = decoding or DecodingOptions()
     # Identifiers end with eos, which counts.
     self.output_length = int(table.lengths_D.max(initial=0)) + 1
     self._documents = {d.doc_id: d for d in documents or ()}
@@ -168,7 +176,13 @@ class Searcher:
       self.module,
       self.params,
       self.table.hash,
-      [self.input_length, self.num_beams, self.batch_size, self.query_prefix],
+      [
+        self.input_length,
+        self.num_beams,
+        self.batch_size,
+        self.query_prefix,
+        dataclasses.asdict(self.decoding),
+      ],
     )
 
   def search(self, query: str, k: int = 10) -> list[Hit]:
@@ -305,6 +319,12 @@ class Searcher:
       [self.query_prefix + query for query in queries],
       max_length=self.input_length,
     )
+    how = dataclasses.asdict(self.decoding)
+    constraint = (
+      self.trie
+      if how.pop('constrained')
+      else protocol.unconstrained(self.table.vocab_size)
+    )
     batches = []
     bar = tqdm(
       total=len(queries), desc='search', unit='query', disable=not progress
@@ -314,10 +334,11 @@ class Searcher:
         self.module,
         self.params,
         query_QxT,
-        self.trie,
+        constraint,
         batch_size=batch_size,
         num_beams=num_beams,
         max_length=self.output_length,
+        **how,
       ):
         batches.append(batch)
         bar.update(len(batch.tokens))
@@ -397,6 +418,7 @@ def make_searcher(
       input_length=settings['input_length'],
       num_beams=settings['num_beams'],
       query_prefix=settings['query_prefix'],
+      decoding=from_fields(DecodingOptions, settings.get(_DECODING, {})),
     )
   from genret import ngram_searcher
 
@@ -540,10 +562,11 @@ def write_settings(
   Args:
     run_folder: an existing folder.
     settings: corpus (folder, or '' for hits without text), input_length,
-      num_beams and query_prefix; for n-grams also keys and scoring; of a dual
+      num_beams and query_prefix; for identifiers also decoding, for n-grams
+      keys and scoring; of a dual
       encoder retriever, document_length and passage_prefix.
   """
-  more = {*_NGRAM_SETTINGS, *_VECTOR_SETTINGS}
+  more = {_DECODING, *_NGRAM_SETTINGS, *_VECTOR_SETTINGS}
   assert set(settings) - more == set(_SETTINGS)
   write_text(
     Path(run_folder) / SETTINGS_FILE,

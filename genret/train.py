@@ -56,6 +56,7 @@ def train(
   passage_prefix: str = '',
   seed: int = 0,
   num_beams: int = 10,
+  decoding: Mapping[str, Any] | None = None,
   keys: Mapping[str, Any] | None = None,
   scoring: Mapping[str, Any] | None = None,
   log_period: int = 50,
@@ -94,6 +95,7 @@ def train(
       dual encoder does; the same as in training.
     seed: of parameters, data order and dropout.
     num_beams: K of the evaluation and of the searcher.
+    decoding: how identifiers are decoded: fields of `DecodingOptions`, by name.
     keys: where n-grams name documents, how they are decoded: fields of
       `ngram_keys.KeyOptions`, by name.
     scoring: likewise how they score documents: fields of `ngrams.Scoring`.
@@ -157,6 +159,7 @@ def train(
     'num_beams': num_beams,
     'query_prefix': query_prefix,
     # These are read where n-grams name documents.
+    'decoding': dict(decoding or {}),
     'keys': dict(keys or {}),
     'scoring': dict(scoring or {}),
     **retrieval,

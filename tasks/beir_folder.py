@@ -34,14 +34,18 @@ from typing import Any
 
 import numpy as np
 import seqio
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from genret import corpus
+from genret import corpus, unseen
 from genret.text_files import PathLike
 
 VERSION = '1.0.0'
 DOCUMENTS, PAIRS = 'documents', 'pairs'
+
+# The split whose pairs are trained on.
+TRAIN = 'train'
 
 _QUIET_BELOW = 100_000  # documents; above it a progress bar is welcome
 
@@ -202,6 +206,55 @@ def prepared_source(
     # Otherwise seqio asks tfds.load to look in the public bucket first.
     read_only=True,
   )
+
+
+def pairs_source(
+  prepared: PathLike,
+  folder: PathLike,
+  *,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
+) -> seqio.TfdsDataSource:
+  """The judged pairs, with those of unseen documents left out of training.
+
+  Args:
+    prepared: what `prepare` returned.
+    folder: the BEIR folder that it prepared.
+    unseen_share: of the documents (`genret.unseen`).
+    unseen_seed: which ones.
+  """
+  documents = corpus.read_documents(folder) if unseen_share else ()
+  withheld = unseen.unseen_documents(
+    (document.doc_id for document in documents), unseen_share, unseen_seed
+  )
+  return _SeenPairs(prepared, withheld)
+
+
+class _SeenPairs(seqio.TfdsDataSource):
+  """Pairs of a folder; those of some documents are kept out of training."""
+
+  def __init__(self, prepared: PathLike, withheld: frozenset[str]):
+    self._withheld = sorted(withheld)
+    super().__init__(
+      tfds_name=f'beir_folder/{PAIRS}:{VERSION}',
+      tfds_data_dir=str(prepared),
+      read_only=True,
+    )
+
+  def get_dataset(
+    self, split: str = TRAIN, *arguments: Any, **options: Any
+  ) -> tf.data.Dataset:
+    """As seqio has it."""
+    dataset = super().get_dataset(split, *arguments, **options)
+    if split != TRAIN or not self._withheld:
+      return dataset
+    table = tf.lookup.StaticHashTable(
+      tf.lookup.KeyValueTensorInitializer(
+        tf.constant(self._withheld), tf.ones(len(self._withheld), tf.int32)
+      ),
+      default_value=0,
+    )
+    return dataset.filter(lambda pair: table.lookup(pair['doc_id']) < 1)
 
 
 def split_name(split: str) -> str:

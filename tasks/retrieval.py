@@ -53,6 +53,8 @@ def mixture(
   query_prefix: str = '',
   passage_prefix: str = '',
   pseudo_queries: str | os.PathLike[str] | None = None,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
   first_length: int = 64,
   chunk_lengths: Sequence[int] = (64, 64),
   keyword_lengths: Sequence[int] = (4, 24),
@@ -74,14 +76,17 @@ def mixture(
     passage_prefix: put before documents.
     pseudo_queries: for 'generated', as `genret index fm` takes them: a file, or
       the name of a split.
+    unseen_share: keep the training pairs of so many documents out of
+      'retrieval' (`genret.unseen`); all else of them is trained on.
+    unseen_seed: which ones.
     first_length: of 'first', in tokens.
     chunk_lengths: shortest and longest window, in tokens.
     keyword_lengths: fewest and most salient words, in tokens.
 
   Raises:
     ValueError: for an unknown rate, identifiers of another corpus or beside
-      another vocabulary, no rate above 0, or 'generated' without pseudo-queries
-      (or these without it).
+      another vocabulary, or that know the queries of unseen documents, no rate
+      above 0, or 'generated' without pseudo-queries (or these without it).
   """
   rates = dict(rates or {'retrieval': 1.0, 'chunks': 1.0})
   table = DocidTable.load(docids)
@@ -91,12 +96,14 @@ def mixture(
     tuple(sorted(rates.items())),
     (query_prefix, passage_prefix),
     text_files.file_state(pseudo_queries),
+    (unseen_share, unseen_seed),
     (first_length, tuple(chunk_lengths), tuple(keyword_lengths)),
   )
   if _REGISTERED.get(name) == signature:
     return name
   vocabulary_lib.load_vocabulary(docids, table.meta)
   _check_corpus(table, corpus)
+  _check_unseen(table, unseen_share, unseen_seed)
   add = functools.partial(
     _add_task,
     output_features={
@@ -104,13 +111,12 @@ def mixture(
       'targets': seqio.Feature(output_vocabulary(docids), add_eos=True),
     },
   )
-  prepared = functools.partial(
-    beir_folder.prepared_source,
-    beir_folder.prepare(corpus, Path(docids) / 'tfds'),
-  )
+  prepared = beir_folder.prepare(corpus, Path(docids) / 'tfds')
   documents = functools.partial(
     add,
-    source=prepared(beir_folder.DOCUMENTS, splits={'train': 'corpus'}),
+    source=beir_folder.prepared_source(
+      prepared, beir_folder.DOCUMENTS, splits={'train': 'corpus'}
+    ),
     examples=functools.partial(
       features.indexing_examples, table=table, prefix=passage_prefix
     ),
@@ -118,7 +124,9 @@ def mixture(
   tasks = {
     'retrieval': lambda task: add(
       task,
-      source=prepared(beir_folder.PAIRS),
+      source=beir_folder.pairs_source(
+        prepared, corpus, unseen_share=unseen_share, unseen_seed=unseen_seed
+      ),
       examples=functools.partial(
         features.retrieval_examples, table=table, prefix=query_prefix
       ),
@@ -298,6 +306,20 @@ def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:
       f'Expected the corpus that the identifiers name (hash '
       f'{expected[:12]}), {corpus} has hash {found[:12]}; run `genret index '
       'docids` on it.'
+    )
+
+
+def _check_unseen(table: DocidTable, share: float, seed: int) -> None:
+  """Refuses a table whose vectors know queries that are to be withheld."""
+  if not share or 'queries_split' not in table.meta:
+    return
+  known = (table.meta['unseen_share'], table.meta['unseen_seed'])
+  if known != (share, seed):
+    raise ValueError(
+      f'Expected identifiers that know no query of the unseen documents '
+      f'(unseen_share={share}, unseen_seed={seed}), these were built with '
+      f'{known[0]} and {known[1]}; run `genret index docids` with '
+      f'--unseen-share {share} --unseen-seed {seed}.'
     )
 
 

@@ -21,19 +21,13 @@ named by the call that registers it:
 
 import functools
 import os
-from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import seqio
-import tensorflow as tf
 
 from genret import features
 from genret import vocabulary as vocabulary_lib
 from genret.tasks import beir_folder, retrieval
-
-# The split whose pairs are trained on.
-TRAIN = 'train'
 
 # What each registered name stands for, so that registering again is free.
 _REGISTERED: dict[str, tuple[Any, ...]] = {}
@@ -47,7 +41,8 @@ def task(
   vocabulary: str | os.PathLike[str],
   query_prefix: str = '',
   passage_prefix: str = '',
-  withheld: Collection[str] = (),
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
   data_dir: str | os.PathLike[str] | None = None,
 ) -> str:
   """Registers a task and returns its name.
@@ -62,7 +57,9 @@ def task(
     vocabulary: a folder of `genret index`, or a spiece.model.
     query_prefix: put before queries that are inputs.
     passage_prefix: put before documents.
-    withheld: ids of documents whose pairs are kept out of training.
+    unseen_share: keep the training pairs of so many documents out
+      (`genret.unseen`).
+    unseen_seed: which ones.
     data_dir: where the TFDS copy of the corpus is kept; beside the vocabulary
       where None.
 
@@ -75,18 +72,20 @@ def task(
   prepared = beir_folder.prepare(corpus, data_dir or model.parent / 'tfds')
   signature = (
     (str(prepared), str(model), vocabulary_lib.vocabulary_hash(model)),
-    (inputs, query_prefix, passage_prefix, tuple(sorted(withheld))),
+    (inputs, query_prefix, passage_prefix, unseen_share, unseen_seed),
   )
   if _REGISTERED.get(name) == signature:
     return name
   features.check_inputs(inputs)
-  source = _Pairs(prepared, withheld)
+  source = beir_folder.pairs_source(
+    prepared, corpus, unseen_share=unseen_share, unseen_seed=unseen_seed
+  )
   if not (prepared / 'beir_folder' / beir_folder.PAIRS).is_dir() or (
-    TRAIN not in source.splits
+    beir_folder.TRAIN not in source.splits
   ):
     raise ValueError(
       f'Expected judged pairs to train on, {corpus} has none in '
-      f'qrels/{TRAIN}.tsv; add some.'
+      f'qrels/{beir_folder.TRAIN}.tsv; add some.'
     )
   pieces = retrieval.input_vocabulary(model)
   seqio.TaskRegistry.remove(name)
@@ -112,30 +111,3 @@ def task(
   )
   _REGISTERED[name] = signature
   return name
-
-
-class _Pairs(seqio.TfdsDataSource):
-  """Pairs of a folder, those of withheld documents left out of training."""
-
-  def __init__(self, prepared: Path, withheld: Collection[str]):
-    self._withheld = sorted(withheld)
-    super().__init__(
-      tfds_name=f'beir_folder/{beir_folder.PAIRS}:{beir_folder.VERSION}',
-      tfds_data_dir=str(prepared),
-      read_only=True,
-    )
-
-  def get_dataset(
-    self, split: str = TRAIN, *arguments: Any, **options: Any
-  ) -> tf.data.Dataset:
-    """As seqio has it."""
-    dataset = super().get_dataset(split, *arguments, **options)
-    if split != TRAIN or not self._withheld:
-      return dataset
-    table = tf.lookup.StaticHashTable(
-      tf.lookup.KeyValueTensorInitializer(
-        tf.constant(self._withheld), tf.ones(len(self._withheld), tf.int32)
-      ),
-      default_value=0,
-    )
-    return dataset.filter(lambda pair: table.lookup(pair[features.DOC_ID]) < 1)

@@ -244,6 +244,7 @@ def test_run_files_share_the_macros_of_experiments():
   here_alone = macros['genret_train.gin'] - macros['t5x_train.gin']
   assert here_alone == {
     'CORPUS',
+    'DECODING',
     'KEYS',
     'OBJECTIVE',
     'PASSAGE_PREFIX',

@@ -19,7 +19,8 @@ import tiny_collection
 from genret import corpus as corpus_lib
 from genret import identifiers, vocabulary
 from genret.docids import build
-from genret.tasks import retrieval
+from genret.tasks import retrieval, text_pairs
+from genret.unseen import unseen_documents
 
 LENGTHS = {'inputs': 6, 'targets': 4}
 
@@ -511,3 +512,53 @@ def test_a_cached_task_still_draws_anew(folders, tmp_path):
     drawn.add((doc_id, *inputs))
   assert len(found) == 5 * len(texts)
   assert len(drawn) > 2 * len(texts)
+
+
+def test_pairs_of_unseen_documents_are_not_trained_on(folders, tmp_path):
+  corpus, _, collection = folders
+  unseen = unseen_documents([d.doc_id for d in collection.documents], 0.5, 1)
+  assert 0 < len(unseen) < len(collection.documents)
+  share = {'unseen_share': 0.5, 'unseen_seed': 1}
+  # Every query names its document by a word of its own.
+  tables = {}
+  for name, more in (('some', share), ('all', {})):
+    tables[name] = build.build(
+      collection,
+      tmp_path / name,
+      vocabulary_size=120,
+      queries_split='train',
+      dimensions=8,
+      **more,
+    )
+  assert tables['some'].meta['unseen_share'] == 0.5
+  assert (
+    retrieval.embeddings.load(tmp_path / 'some').output_VxE
+    != retrieval.embeddings.load(tmp_path / 'all').output_VxE
+  ).any()
+  with pytest.raises(
+    ValueError, match=r'built with 0\.0 and 0; run `genret in'
+  ):
+    register(folders, 'unseen', docids=tmp_path / 'all', **share)
+  name = register(folders, 'unseen', docids=tmp_path / 'some', **share)
+  for split, left in (('train', unseen), ('dev', set())):
+    found = examples(f'{name}_retrieval', split)
+    assert {row['doc_id'].decode() for row in found} == {
+      doc_id for of in collection.qrels[split].values() for doc_id in of
+    } - set(left)
+  # The documents themselves are read.
+  assert {row['doc_id'].decode() for row in examples(f'{name}_chunks')} == {
+    d.doc_id for d in collection.documents
+  }
+  # Back to all pairs, under the same name.
+  register(folders, 'unseen', docids=tmp_path / 'some')
+  assert len(examples('unseen_retrieval')) == len(collection.qrels['train'])
+  pairs = text_pairs.task(
+    name='unseen_pairs',
+    inputs='query',
+    corpus=corpus,
+    vocabulary=tmp_path / 'some',
+    **share,
+  )
+  assert len(examples(pairs)) == sum(
+    not unseen.issuperset(of) for of in collection.qrels['train'].values()
+  )

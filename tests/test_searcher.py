@@ -15,6 +15,7 @@ import tiny
 from genret import Searcher, tools
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import load_collection
+from genret.decoding.options import DecodingOptions, from_fields
 from genret.docids import build
 from genret.docids.table import DocidTable
 from genret.models import weights
@@ -55,8 +56,11 @@ def searcher(run_folder):
   return Searcher.load(run_folder)
 
 
-def exhaustive(searcher, query):
-  """log p(identifier | query) of every document, by teacher forcing."""
+def exhaustive(searcher, query, *, raw=False):
+  """log p(identifier | query) of every document, by teacher forcing.
+
+  With `raw`, the sum of the logits instead.
+  """
   table = searcher.table
   input_1xT = vocabulary_lib.encode(searcher.vocabulary, [query], max_length=12)
   target_DxL = np.zeros((len(table), table.token_rows_DxL.shape[1] + 1), int)
@@ -70,7 +74,7 @@ def exhaustive(searcher, query):
     target_DxL,
     enable_dropout=False,
   )
-  logs = np.asarray(jax.nn.log_softmax(logits), np.float64)
+  logs = np.asarray(logits if raw else jax.nn.log_softmax(logits), np.float64)
   picked = np.take_along_axis(logs, target_DxL[..., None], -1)[..., 0]
   return (picked * (target_DxL > 0)).sum(1)
 
@@ -85,6 +89,83 @@ def test_all_documents_ranked_as_by_exhaustive_scoring(searcher, query):
   np.testing.assert_allclose(
     [hit.score for hit in hits], np.sort(score_D)[::-1], rtol=1e-4
   )
+
+
+@pytest.mark.parametrize(
+  ('options', 'kind'),
+  [
+    ({'normalize': 'none'}, 'raw'),
+    ({'length_penalty': 'length', 'alpha': 0.8}, 'length'),
+    ({'length_penalty': 'gnmt', 'alpha': 2.0}, 'gnmt'),
+  ],
+)
+def test_decoding_options_rank_as_exhaustive_scoring(
+  run_folder, searcher, options, kind
+):
+  changed = Searcher.load(run_folder)
+  changed.decoding = DecodingOptions(**options)
+  assert changed.fingerprint != searcher.fingerprint
+  length_D = searcher.table.lengths_D + 1.0  # with the end
+  divisor_D = {
+    'raw': np.ones(len(length_D)),
+    'length': length_D**0.8,
+    'gnmt': ((5 + length_D) / 6) ** 2.0,
+  }[kind]
+  rankings = []
+  for query in ('bada dilo', 'puke', ''):
+    score_D = exhaustive(searcher, query, raw=kind == 'raw') / divisor_D
+    hits = changed.search(query, k=100)
+    expected = [searcher.table.doc_ids[i] for i in np.argsort(-score_D)]
+    assert [hit.doc_id for hit in hits] == expected
+    np.testing.assert_allclose(
+      [hit.score for hit in hits], np.sort(score_D)[::-1], rtol=1e-4, atol=1e-4
+    )
+    rankings.append(expected != [h.doc_id for h in searcher.search(query, 100)])
+  # A log-softmax or a lost divisor would go unnoticed if rankings were equal.
+  assert any(rankings)
+
+
+def test_without_constraint_only_identifiers_become_hits(run_folder, tmp_path):
+  table = build.build(
+    load_collection(run_folder / 'corpus'),
+    tmp_path / 'docids',
+    vocabulary_size=100,
+    dimensions=32,
+  )
+  module, params = tiny.model(table.vocab_size)
+  free = Searcher(
+    module,
+    params,
+    vocabulary=vocabulary_lib.load_vocabulary(tmp_path / 'docids'),
+    table=table,
+    input_length=12,
+    batch_size=3,
+    decoding=DecodingOptions(constrained=False),
+  )
+  queries = {str(i): f'{word} dilo' for i, word in enumerate(tiny.WORDS[:3])}
+  run, rates = free.measured(queries, 4000)
+  assert 0 < rates['legal_rate'] < 0.5
+  assert 0 < sum(map(len, run.values())) < len(queries) * len(free.table)
+  for qid, hits in run.items():
+    scores = dict(zip(free.table.doc_ids, exhaustive(free, queries[qid])))
+    for hit in hits:
+      assert hit.score == pytest.approx(scores[hit.doc_id], rel=1e-4)
+
+
+def test_decoding_options_come_from_the_settings(run_folder, tmp_path):
+  shutil.copytree(run_folder, tmp_path / 'run')
+  settings = json.loads((tmp_path / 'run' / 'searcher.json').read_text())
+  write_settings(tmp_path / 'run', settings | {'decoding': {'alpha': 0.5}})
+  found = Searcher.load(tmp_path / 'run')
+  assert found.decoding == DecodingOptions(alpha=0.5)
+  write_settings(tmp_path / 'run', settings | {'decoding': {'beta': 0.5}})
+  with pytest.raises(ValueError, match=r'fields of DecodingOptions \(constr'):
+    Searcher.load(tmp_path / 'run')
+  with pytest.raises(ValueError, match="none but got 'softmax'; choose"):
+    DecodingOptions(normalize='softmax')
+  with pytest.raises(ValueError, match="length but got 'nci'; choose"):
+    DecodingOptions(length_penalty='nci')
+  assert from_fields(DecodingOptions, {}) == DecodingOptions()
 
 
 def test_batches_do_not_change_hits(searcher):

@@ -537,9 +537,18 @@ def test_identifiers_have_no_such_options(search, run):
   status, _, errors = search('bada', '--option', 'scoring.mode=lm')
   assert status == 2
   assert errors == (
-    'genret search: Expected a run that finds documents by n-grams with '
-    f'--option, {run} has identifiers; leave --option out.'
+    'genret search: Expected --option KIND.NAME=VALUE with one of '
+    'decoding.constrained, decoding.normalize, decoding.length_penalty, '
+    "decoding.alpha, got 'scoring.mode=lm'."
   )
+
+
+def test_options_of_identifiers(search, run):
+  same = ['--option', 'decoding.normalize=vocabulary']
+  assert search('bada', *same, folder=run) == search('bada', folder=run)
+  raw = search('bada', '--option', 'decoding.normalize=none', folder=run)
+  assert raw[0] == 0
+  assert raw != search('bada', folder=run)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,13 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
   add('--vocabulary-size', type=int, default=8000, help='pieces to train')
   add('--text-tokens', type=int, help='rows of the model that text takes')
   add('--queries-split', help="count this split's queries as document text")
+  add(
+    '--unseen-share',
+    type=float,
+    default=0.0,
+    help='withhold the queries of so many documents [0]',
+  )
+  add('--unseen-seed', type=int, default=0, help='which documents [0]')
   add('--embeddings', help='.npy file of document vectors to cluster')
   add('--dimensions', type=int, default=512, help='of the latent vectors')
   add(
@@ -158,6 +165,8 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
     vocabulary_size=arguments.vocabulary_size,
     text_tokens=arguments.text_tokens,
     queries_split=arguments.queries_split,
+    unseen_share=arguments.unseen_share,
+    unseen_seed=arguments.unseen_seed,
     dimensions=arguments.dimensions,
     vectors=_vectors(arguments.embeddings) if arguments.embeddings else None,
     seed=arguments.seed,

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 
 AnySearcher = Union[Searcher, DenseSearcher, 'NgramSearcher']
 
+# What --option may change of a run by n-grams.
+_NGRAM_OPTIONS = ('keys', 'scoring')
+
 # Hits of a query unless --hits says otherwise, and those a page shows of each
 # query of a file; and the queries that it shows.
 _HITS, _FILE_HITS, _PAGE_HITS, _PAGE_QUERIES = 5, 100, 10, 20
@@ -95,7 +98,9 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     action='append',
     default=[],
     metavar='KIND.NAME=VALUE',
-    help='changes how n-grams are found or scored: a field of keys '
+    help='changes how identifiers are decoded: a field of decoding '
+    '(DecodingOptions), such as decoding.normalize=none; or how n-grams are '
+    'found or scored: a field of keys '
     '(KeyOptions) or of scoring (Scoring), such as keys.constrained=false',
   )
   file = parser.add_argument_group('with a file of queries')
@@ -167,17 +172,13 @@ def _adjust(searcher: AnySearcher, arguments: argparse.Namespace) -> None:
         'show.',
         file=sys.stderr,
       )
-    if arguments.option:
-      raise ValueError(
-        f'Expected a run that finds documents by n-grams with --option, '
-        f'{arguments.run} has {by}; leave --option out.'
-      )
     if isinstance(searcher, Searcher):
       searcher.num_beams = beams or searcher.num_beams
-    elif beams is not None:
+      _set_options(searcher, arguments.option, ('decoding',))
+    elif beams is not None or arguments.option:
       raise ValueError(
-        f'Expected a run that decodes with --beams, {arguments.run} compares '
-        'vectors; leave --beams out.'
+        'Expected a run that decodes with --beams or --option, '
+        f'{arguments.run} compares vectors; leave these out.'
       )
     return
   searcher.explain = arguments.explain or arguments.html is not None
@@ -185,18 +186,29 @@ def _adjust(searcher: AnySearcher, arguments: argparse.Namespace) -> None:
     searcher.keys = dataclasses.replace(
       searcher.keys, body_beams=beams, title_beams=beams
     )
-  for word in arguments.option:
-    kind, name, value = _option(word, searcher)
+  _set_options(searcher, arguments.option, _NGRAM_OPTIONS)
+
+
+def _set_options(
+  searcher: 'Searcher | NgramSearcher',
+  words: Sequence[str],
+  kinds: Sequence[str],
+) -> None:
+  """Sets fields of the options that a searcher has."""
+  for word in words:
+    kind, name, value = _option(word, searcher, kinds)
     changed = dataclasses.replace(getattr(searcher, kind), **{name: value})
     setattr(searcher, kind, changed)
 
 
-def _option(word: str, searcher: 'NgramSearcher') -> tuple[str, str, Any]:
+def _option(
+  word: str, searcher: 'Searcher | NgramSearcher', kinds: Sequence[str]
+) -> tuple[str, str, Any]:
   """Takes KIND.NAME=VALUE apart."""
   path, _, text = word.partition('=')
   known = {
     f'{kind}.{name}': value
-    for kind in ('keys', 'scoring')
+    for kind in kinds
     for name, value in dataclasses.asdict(getattr(searcher, kind)).items()
   }
   if path not in known or not text:
@@ -288,9 +300,10 @@ def _header(
   options: dict[str, int | str | None] = {'evidence': False}
   if isinstance(searcher, Searcher):
     options['beams'] = searcher.num_beams
+    options['decoding'] = json.dumps(dataclasses.asdict(searcher.decoding))
   elif not isinstance(searcher, DenseSearcher):
     options['evidence'] = searcher.explain
-    for kind in ('keys', 'scoring'):
+    for kind in _NGRAM_OPTIONS:
       fields = dataclasses.asdict(getattr(searcher, kind))
       options[kind] = json.dumps(fields)
   return run_journal.header(

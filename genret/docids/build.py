@@ -26,7 +26,7 @@ import numpy as np
 import sentencepiece
 
 from genret import docids as docids_package
-from genret import embeddings
+from genret import embeddings, unseen
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Collection, Document
 from genret.docids.table import DocidTable
@@ -50,6 +50,8 @@ def build(
   vocabulary_size: int = 8000,
   text_tokens: int | None = None,
   queries_split: str | None = None,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
   dimensions: int = 512,
   vectors: np.ndarray | None = None,
   seed: int = 0,
@@ -72,6 +74,9 @@ def build(
     queries_split: count the queries of this split as text of the documents
       that they ask for, in the latent vectors and in the vocabulary. Name
       training queries only.
+    unseen_share: leave out the queries of so many documents (`genret.unseen`),
+      as the training that follows does.
+    unseen_seed: which ones.
     dimensions: E, the width of a model that starts from the latent vectors.
     vectors: document vectors [D, any] for schemes that cluster; the latent
       vectors where None.
@@ -102,7 +107,12 @@ def build(
     )
   if dimensions < 2:
     raise ValueError(f'Expected 2 dimensions or more, got {dimensions}.')
-  queries = list(collection.queries_by_document(queries_split).values())
+  withheld = unseen.unseen_documents(
+    [d.doc_id for d in documents], unseen_share, unseen_seed
+  )
+  queries = list(
+    collection.queries_by_document(queries_split, withheld=withheld).values()
+  )
   texts = [f'{d.title}\n{d.text}' for d in documents]
   with tempfile.TemporaryDirectory() as folder:
     if vocabulary is None:
@@ -149,6 +159,7 @@ def build(
       'options': options,
       'seed': seed,
       'corpus_hash': collection.hash,
+      **_queries_meta(queries_split, unseen_share, unseen_seed),
       'text_tokens': first_token,
       vocabulary_lib.HASH_FIELD: vocabulary_lib.vocabulary_hash(vocabulary),
     }
@@ -156,6 +167,19 @@ def build(
     initial = embeddings.initial_embeddings(space, table)
     _write(output, vocabulary, table, initial)
   return table
+
+
+def _queries_meta(
+  split: str | None, unseen_share: float, unseen_seed: int
+) -> dict[str, Any]:
+  """Whose queries the table and its vectors know; nothing where none."""
+  if split is None:
+    return {}
+  return {
+    'queries_split': split,
+    'unseen_share': unseen_share,
+    'unseen_seed': unseen_seed,
+  }
 
 
 def _write(

@@ -1,0 +1,60 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""How identifiers are decoded: what a run may set of the beam search."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from genret.decoding import arguments
+from genret.decoding.length_penalty import LENGTH_PENALTIES
+from genret.decoding.scores import NORMALIZE
+
+_Options = TypeVar('_Options')
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodingOptions:
+  """Settings of a searcher that writes identifiers; the defaults are GENRE's.
+
+  Attributes:
+    constrained: let the search write nothing but identifiers; else it writes
+      anything, and what is no identifier is dropped.
+    normalize: which scores add up: 'vocabulary' log-probabilities over the whole
+      vocabulary, 'legal' over the legal tokens, 'none' the raw logits (RIPOR,
+      Zeng et al., WWW 2024).
+    length_penalty: how identifiers of several lengths compare, as `beam_search`
+      takes it.
+    alpha: its exponent (NCI, Wang et al., NeurIPS 2022: 0.8 with 'length').
+  """
+
+  constrained: bool = True
+  normalize: str = 'vocabulary'
+  length_penalty: str = 'none'
+  alpha: float = 1.0
+
+  def __post_init__(self) -> None:
+    arguments.check_choice('normalize', self.normalize, NORMALIZE)
+    arguments.check_choice(
+      'length_penalty', self.length_penalty, LENGTH_PENALTIES
+    )
+
+
+def from_fields(kind: type[_Options], fields: Mapping[str, Any]) -> _Options:
+  """A dataclass of options from the fields that a run's settings name.
+
+  JSON's lists become tuples.
+
+  Raises:
+    ValueError: for an unknown field.
+  """
+  known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+  unknown = sorted(set(fields) - set(known))
+  if unknown:
+    raise ValueError(
+      f'Expected fields of {kind.__name__} ({", ".join(known)}), got '
+      f'{", ".join(unknown)}; correct the settings of the run.'
+    )
+  return kind(
+    **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+  )
