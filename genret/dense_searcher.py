@@ -50,7 +50,6 @@ class DenseSearcher:
     batch_size: int = 32,
     query_prefix: str = '',
     passage_prefix: str = '',
-    progress: bool = False,
   ):
     """Puts the parts together; `Searcher.load` reads them from a run folder.
 
@@ -65,7 +64,6 @@ class DenseSearcher:
       batch_size: texts encoded and queries answered at a time.
       query_prefix: what training put before a query.
       passage_prefix: what training put before a document.
-      progress: show a progress bar on standard error as documents are encoded.
 
     Raises:
       ValueError: if the vocabulary has more pieces than the model, or two
@@ -80,7 +78,6 @@ class DenseSearcher:
     self.batch_size = batch_size
     self.query_prefix = query_prefix
     self.passage_prefix = passage_prefix
-    self.progress = progress
     self.doc_ids: Sequence[str] = [d.doc_id for d in documents]
     self._documents = {d.doc_id: d for d in documents}
     if len(self._documents) < len(self.doc_ids):
@@ -103,15 +100,7 @@ class DenseSearcher:
   @property
   def vectors(self) -> jax.Array:
     """The vectors of the documents, float32 [D, E], in their order."""
-    if self._vector_DxE is None:
-      texts = [
-        document.read_with(self.passage_prefix)
-        for document in self._documents.values()
-      ]
-      self._vector_DxE = jnp.asarray(
-        self._encode(texts, self.document_length, progress=self.progress)
-      )
-    return self._vector_DxE
+    return self._encode_documents()
 
   @property
   def fingerprint(self) -> str:
@@ -168,6 +157,8 @@ class DenseSearcher:
   ) -> Iterator[tuple[str, list[Hit]]]:
     """As `batch_search`, a query at a time as batches are done, in order."""
     searcher_lib.check_hits(k)
+    if queries:
+      self._encode_documents(progress=progress)
 
     def answer(batch: Sequence[str]) -> list[list[Hit]]:
       # A batch that is not full has the program of one that is.
@@ -229,6 +220,18 @@ class DenseSearcher:
       ]
       for document_k, score_k in zip(document_Qxk, score_Qxk, strict=True)
     ]
+
+  def _encode_documents(self, *, progress: bool = False) -> jax.Array:
+    """The vectors of the documents, which are kept."""
+    if self._vector_DxE is None:
+      texts = [
+        document.read_with(self.passage_prefix)
+        for document in self._documents.values()
+      ]
+      self._vector_DxE = jnp.asarray(
+        self._encode(texts, self.document_length, progress=progress)
+      )
+    return self._vector_DxE
 
   def _encode(
     self,

@@ -453,3 +453,11 @@ def test_the_state_of_a_file_changes_with_it(tmp_path):
   os.utime(file, (1, 1))
   states.add(file_state(str(file)))
   assert len(states) == 5
+
+
+def test_what_a_model_reads_of_a_document():
+  document = corpus.Document('d', 'Iliad', 'an epic')
+  assert document.read_with('') == 'Iliad an epic'
+  assert document.read_with('passage: ') == 'passage: Iliad an epic'
+  assert corpus.Document('d', '', 'an epic').read_with('') == 'an epic'
+  assert corpus.Document('d').read_with('') == ''

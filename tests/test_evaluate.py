@@ -3,6 +3,7 @@
 """Evaluating a run: the figures are those of the run files it leaves."""
 
 import json
+import shutil
 
 import pytest
 import tiny
@@ -116,3 +117,40 @@ def test_baselines_rank_their_own_documents(run_folder):
     d.doc_id for d in collection.documents
   )
   assert systems['bm25'].evaluation.mean['Success@10'] > 0.9
+
+
+def test_doct5query_is_bm25_over_more_text(run_folder, tmp_path):
+  collection = load_collection(run_folder / 'corpus')
+  queries, qrels = evaluate.split_queries(collection, 'test')
+  # One document has a word that no text has, and every query asks for it.
+  lucky = collection.documents[3].doc_id
+  pseudo_queries = tmp_path / 'queries.jsonl'
+  pseudo_queries.write_text(json.dumps({'doc_id': lucky, 'queries': ['zzz']}))
+  asked = dict.fromkeys(queries, 'zzz')
+  systems = evaluate.evaluate_baselines(
+    collection, asked, qrels, pseudo_queries=pseudo_queries
+  )
+  assert list(systems) == ['bm25', 'random', 'docT5query']
+  assert not any(systems['bm25'].run.values())
+  for hits in systems['docT5query'].run.values():
+    assert [hit.doc_id for hit in hits] == [lucky]
+
+
+def test_a_report_with_doct5query(run_folder, tmp_path):
+  folder = tmp_path / 'run'
+  shutil.copytree(run_folder, folder)
+  arguments = {'corpus': run_folder / 'corpus', 'split': 'dev', 'depth': 4}
+  found = evaluate.write_report(
+    folder, **arguments, pseudo_queries='train', progress=False
+  )
+  assert set(found['systems']) == {'genret', 'bm25', 'random', 'docT5query'}
+  assert set(found['p_values_against_bm25']) == {
+    'genret',
+    'random',
+    'docT5query',
+  }
+  assert len(read_trec(folder / 'dev.docT5query.trec')) == 24
+  with pytest.raises(ValueError, match="other than those of the split 'dev'"):
+    evaluate.write_report(
+      folder, **arguments, pseudo_queries='dev', progress=False
+    )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.losses import TokenLosses, token_losses
+from genret.losses import TokenLosses, in_batch_losses, token_losses
 
 B, L, V = 2, 3, 7
 
@@ -112,3 +112,39 @@ def test_half_precision_is_computed_in_full():
   expected, _ = DENSE(full, target, whole, 0.0, 1e-4)
   np.testing.assert_allclose(out.loss, expected, rtol=1e-5)
   assert out.loss.dtype == jnp.float32
+
+
+IN_BATCH = jax.jit(
+  jax.value_and_grad(
+    lambda *arguments: in_batch_losses(*arguments)[:2], has_aux=True
+  )
+)
+
+
+@settings(max_examples=40)
+@given(
+  seed=st.integers(0, 2**30),
+  names=st.lists(st.integers(0, 3), min_size=4, max_size=4),
+  weights=st.lists(st.sampled_from([0.0, 1.0, 0.5]), min_size=4, max_size=4),
+)
+def test_a_pair_among_those_of_its_batch(seed, names, weights):
+  logits = np.random.default_rng(seed).normal(0, 3, (4, 4))
+  loss, correct, gradient = 0.0, 0.0, np.zeros((4, 4))
+  for i in range(4):
+    rivals = [
+      j for j in range(4) if j == i or (names[j] != names[i] and weights[j])
+    ]
+    shares = np.exp(logits[i, rivals]) / np.exp(logits[i, rivals]).sum()
+    loss -= weights[i] * np.log(shares[rivals.index(i)])
+    correct += weights[i] * (logits[i, i] == logits[i, rivals].max())
+    gradient[i, rivals] = weights[i] * shares
+    gradient[i, i] -= weights[i]
+  names = np.array(names)
+  (found_loss, found_correct), found_gradient = IN_BATCH(
+    jnp.asarray(logits, jnp.float32),
+    jnp.asarray(names[:, None] == names[None]),
+    jnp.asarray(weights, jnp.float32),
+  )
+  assert float(found_loss) == pytest.approx(loss, rel=1e-4, abs=1e-4)
+  assert float(found_correct) == correct
+  np.testing.assert_allclose(found_gradient, gradient, atol=1e-4)

@@ -2,7 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Objectives against the same losses computed step by step."""
 
+import os
+import subprocess
+import sys
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -65,10 +70,124 @@ def test_cross_entropy_is_that_of_each_target_token(model, smoothing):
   assert float(found.weight) == 5
 
 
+def direction(model, tokens):
+  """The mean of the encoder's states of a text without padding, of length 1."""
+  module, params = model
+  states = module.apply(
+    {'params': params},
+    jnp.asarray([tokens]),
+    enable_dropout=False,
+    method='encode',
+  )
+  mean = np.float64(states)[0].mean(0)
+  return mean / np.linalg.norm(mean)
+
+
+# The first and the third document are one, and the last pair has no weight.
+QUERIES = [[3, 4, 1], [5, 1], [6, 1], [2, 9, 9, 1], [7, 8, 1]]
+DOCUMENTS = [[6, 7, 1], [8, 1], [6, 7, 1], [3, 1], [4, 4, 1]]
+DISTINCT = [0, 1, 0, 2, 3]
+
+
+def pairs(last_weight=0):
+  batch = batch_of(QUERIES, DOCUMENTS)
+  batch['decoder_loss_weights'][-1] *= last_weight
+  return batch
+
+
+@pytest.mark.parametrize('symmetric', [False, True])
+@pytest.mark.parametrize('last_weight', [0, 1])
+def test_in_batch_softmax_is_that_of_each_pair(model, symmetric, last_weight):
+  number = 4 + last_weight
+  objective = objectives.InBatchSoftmax(0.1, symmetric)
+  found = objective(*model, pairs(last_weight), jax.random.key(0))
+  query = [direction(model, tokens) for tokens in QUERIES[:number]]
+  document = [direction(model, tokens) for tokens in DOCUMENTS[:number]]
+  cosine = np.array(query) @ np.array(document).T
+  expected = {'loss': 0.0, 'correct': 0}
+  for i in range(number):
+    others = [j for j in range(number) if j != i and DISTINCT[j] != DISTINCT[i]]
+    rivals = cosine[i, others]
+    scores = np.array([cosine[i, i], *rivals]) / 0.1
+    loss = np.log(np.exp(scores).sum()) - scores[0]
+    if symmetric:
+      scores = np.array([cosine[i, i], *cosine[others, i]]) / 0.1
+      loss = (loss + np.log(np.exp(scores).sum()) - scores[0]) / 2
+    expected['loss'] += loss
+    expected['correct'] += cosine[i, i] > rivals.max()
+  assert float(found.loss) == pytest.approx(expected['loss'], rel=1e-4)
+  assert float(found.correct) == expected['correct']
+  assert float(found.weight) == number
+
+
+def test_a_dual_encoder_leaves_the_decoder_alone(model):
+  module, params = model
+  objective = objectives.InBatchSoftmax()
+  grads = jax.jit(
+    jax.grad(lambda p: objective(module, p, pairs(), jax.random.key(0)).loss)
+  )(params)
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(grads))
+  assert not any(np.asarray(x).any() for x in jax.tree.leaves(grads['decoder']))
+  assert all(np.asarray(x).any() for x in jax.tree.leaves(grads['encoder']))
+
+
+def test_a_dual_encoder_is_trained_with_dropout():
+  module, params = tiny.model(VOCAB_SIZE, dropout_rate=0.3)
+  objective = objectives.InBatchSoftmax()
+  loss = {
+    float(objective(module, params, pairs(), jax.random.key(seed)).loss)
+    for seed in (0, 0, 1)
+  }
+  assert len(loss) == 2
+
+
+@pytest.mark.parametrize('temperature', [0.0, -1.0, float('nan')])
+def test_a_temperature_is_above_0(temperature):
+  with pytest.raises(ValueError, match='Expected a temperature above 0, got'):
+    objectives.InBatchSoftmax(temperature)
+
+
+ON_TWO_DEVICES = """
+import jax, numpy as np, test_objectives as t, tiny
+from genret import objectives
+from jax.sharding import NamedSharding, PartitionSpec
+mesh = jax.make_mesh((2,), ('data',),
+  axis_types=(jax.sharding.AxisType.Auto,))
+batch = {k: v[:4] for k, v in t.pairs().items()}
+split = jax.device_put(batch, NamedSharding(mesh, PartitionSpec('data')))
+assert len(split['encoder_input_tokens'].sharding.device_set) == 2
+module, params = tiny.model(t.VOCAB_SIZE)
+objective = objectives.InBatchSoftmax(0.1)
+key = jax.random.key(0)
+whole = objective(module, params, batch, key)
+found = jax.jit(lambda p, b, k: objective(module, p, b, k))(params, split, key)
+np.testing.assert_allclose(found, whole, rtol=1e-5)
+"""
+
+
+def test_negatives_are_those_of_all_devices():
+  subprocess.run(
+    [sys.executable, '-c', ON_TWO_DEVICES],
+    env=os.environ
+    | {
+      'PYTHONPATH': os.path.dirname(__file__),
+      'XLA_FLAGS': '--xla_force_host_platform_device_count=2',
+    },
+    check=True,
+    capture_output=True,
+  )
+
+
 def test_an_objective_says_what_it_is():
   described = objectives.describe(objectives.CrossEntropy(0.1))
   assert described == {
     'name': 'CrossEntropy',
     'label_smoothing': 0.1,
     'z_loss': 1e-4,
+  }
+  described = objectives.describe(objectives.InBatchSoftmax(0.05))
+  assert described == {
+    'name': 'InBatchSoftmax',
+    'temperature': 0.05,
+    'symmetric': False,
   }

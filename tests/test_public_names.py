@@ -65,8 +65,9 @@ EXEMPT = {
   'first_stage',
   'log_odds_weights',
   'without_repeats',
-  # Parts of Searcher and NgramSearcher: tests/test_searcher.py,
-  # test_ngram_searcher.py.
+  # Parts of Searcher, NgramSearcher and DenseSearcher: tests/test_searcher.py,
+  # test_ngram_searcher.py, test_dense_searcher.py.
+  'check_corpus',
   'check_hits',
   'from_settings',
   'make_searcher',

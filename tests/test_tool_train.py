@@ -57,6 +57,10 @@ def test_words_that_are_no_bindings(capsys):
     train_tool.main([*FILES, 'stray'])
   assert exit_.value.code == 2
   assert 'expected --gin.NAME=VALUE, got stray' in capsys.readouterr().err
+  with pytest.raises(SystemExit) as exit_:
+    train_tool.main([*FILES, '--pseudo-queries', 'train'])
+  assert exit_.value.code == 2
+  assert 'expected --report with --pseudo-queries' in capsys.readouterr().err
 
 
 def test_trains_and_reports(tmp_path, capsys):
@@ -79,9 +83,11 @@ def test_trains_and_reports(tmp_path, capsys):
     't5.T5Config.mlp_dim': 32,
   }
   words = [f'--gin.{name}={value}' for name, value in bindings.items()]
-  assert train_tool.main([*FILES, *words, '--report', 'test']) == 0
+  words += ['--report', 'test', '--pseudo-queries', 'train']
+  assert train_tool.main([*FILES, *words]) == 0
   assert 'Success@10' in capsys.readouterr().out
   report = json.loads((tmp_path / 'run' / 'report.json').read_text())
   assert report['systems']['genret']['legal_rate'] == 1.0
+  assert 0 < report['systems']['docT5query']['Success@10'] <= 1
   assert report['seconds']['train'] > 0
   assert 'TRAIN_STEPS = 3' in (tmp_path / 'run' / 'config.gin').read_text()

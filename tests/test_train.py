@@ -22,8 +22,9 @@ from genret.docids import build
 from genret.evaluate import evaluate_searcher, split_queries
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
+from genret.objectives import InBatchSoftmax
 from genret.searcher import Searcher
-from genret.tasks import ngrams, retrieval
+from genret.tasks import ngrams, retrieval, text_pairs
 
 pytestmark = pytest.mark.optax
 
@@ -119,6 +120,51 @@ def test_every_scheme_is_learned(scheme, options, corpus, docids, tmp_path):
   untrained = Searcher.load(folder, step=0)
   start = evaluate_searcher(untrained, queries, qrels)
   assert start.evaluation.mean['Success@1'] < 0.5
+
+
+def test_a_dual_encoder_is_learned(corpus, docids, tmp_path):
+  """The dev queries, words of documents too, find them as well."""
+  task = text_pairs.task(
+    name='tiny_pairs', inputs='query', corpus=corpus, vocabulary=docids('naive')
+  )
+  folder = train(
+    corpus,
+    docids('naive'),
+    tmp_path / 'run',
+    mixture_or_task_name=task,
+    # Shorter than the longest identifier, which nothing writes.
+    task_feature_lengths={'inputs': 20, 'targets': 30},
+    objective=InBatchSoftmax(0.05),
+    # So few dimensions that random vectors of words do not tell texts apart.
+    config={'emb_dim': 8},
+    train_steps=200,
+    log_period=200,
+    eval_period=200,
+  )
+  start, last, end = read_log(folder)
+  assert start['dev/Success@1'] < 0.4
+  assert end['dev/Success@1'] > 0.65
+  assert 0.7 < last['token_accuracy'] <= 1
+  # What was measured along the way is what the run does.
+  queries, qrels = split_queries(load_collection(corpus), 'dev')
+  for step, logged in ((0, start), (200, end)):
+    searcher = Searcher.load(folder, step=step)
+    assert searcher.document_length == 30
+    mean = evaluate_searcher(searcher, queries, qrels).evaluation.mean
+    assert {f'dev/{name}': value for name, value in mean.items()} == {
+      name: logged[name] for name in logged if name.startswith('dev/')
+    }
+  with pytest.raises(ValueError, match='Expected passage_prefix=, as'):
+    train(
+      corpus,
+      docids('naive'),
+      folder,
+      mixture_or_task_name=task,
+      task_feature_lengths={'inputs': 20, 'targets': 30},
+      objective=InBatchSoftmax(0.05),
+      config={'emb_dim': 8},
+      passage_prefix='bada ',
+    )
 
 
 def test_log_evaluation_and_events(corpus, docids, tmp_path):

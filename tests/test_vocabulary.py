@@ -195,3 +195,9 @@ def test_a_model_has_a_row_for_each_piece():
     match=f'of at most {size - 1} pieces, the rows of .* got {size};',
   ):
     vocabulary.check_rows(pieces, size - 1)
+
+
+def test_a_vocabulary_by_its_folder(tmp_path):
+  file = tmp_path / vocabulary.VOCABULARY_FILE
+  assert vocabulary.model_file(tmp_path) == file
+  assert vocabulary.model_file(file) == file
