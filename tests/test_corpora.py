@@ -100,7 +100,7 @@ def test_revisions_of_a_page_are_merged(tmp_path):
 
 
 def test_questions_without_an_answer_may_be_left_out(tmp_path):
-  answers = ['none', 'long', 'short', 'yes']
+  answers = ['none', 'long', 'short', 'yes']  # the last two are long as well
   train = [Page(f'T{a}', question=a, answer=a) for a in answers]
   dev = [Page(f'D{a}', question=f'dev {a}', answer=a) for a in answers]
   public_data.write_nq(tmp_path, train, dev)
@@ -478,8 +478,8 @@ def test_samples_of_msmarco_documents(tmp_path, name):
     ('collection.tsv', '1\ta\tb', 'line 61: .* found 3 columns'),
     ('collection.tsv', '\ttext', 'line 61: expected pid<TAB>passage, found 2'),
     ('queries.train.tsv', '5', 'line 22: expected qid<TAB>query'),
-    ('qrels.train.tsv', '5\t0\t7\tyes', 'line 23: expected'),
-    ('qrels.dev.small.tsv', '5 0 7', 'line 15: expected'),
+    ('qrels.train.tsv', '5\t0\t7\tyes', 'line 25: expected'),
+    ('qrels.dev.small.tsv', '5 0 7', 'line 17: expected'),
     ('collection.tsv', '59\tagain', "Expected each document once, .* '59'"),
     ('queries.train.tsv', '1000\tagain', "Expected each query once, .* '1000'"),
     ('qrels.train.tsv', '5\t0\t7\t1', "Expected the query '5' that a judgement"),
@@ -565,6 +565,7 @@ def test_triviaqa(tmp_path):
   assert found.queries == {
     query_id: text for of in QUESTIONS.values() for query_id, text, _ in of
   }
+  assert summary.pairs == {'train': 3, 'dev': 1, 'test': 1}
   assert summary.unjudged == 1
   assert summary.empty_documents == 0  # it has a title
   with pytest.raises(ValueError, match='without a test split'):
@@ -669,6 +670,7 @@ def test_a_folder_is_written_in_the_same_bytes(tmp_path):
   plain = (tmp_path / 'plain' / 'corpus.jsonl').read_bytes()
   packed = (tmp_path / 'a' / 'corpus.jsonl.gz').read_bytes()
   assert gzip.decompress(packed) == plain
+  assert packed[4:8] == bytes(4)  # no time
   meta = json.loads((tmp_path / 'a' / 'meta.json').read_text())
   assert meta['name'] == 'x'
   assert meta['documents'] == 4

@@ -196,18 +196,18 @@ def document_sample(
 
 
 def _pairs(files: PublicFiles, name: str) -> list[_Pair]:
-  """The relevant pairs of a file of judgements, in its order."""
+  """The relevant pairs of a file of judgements, once each, in its order."""
   (path,) = files.find(name)
-  found = [
+  found = dict.fromkeys(
     _Pair(query_id, doc_id)
     for _, query_id, doc_id, relevance in qrels_reader.rows(path)
     if relevance > 0
-  ]
+  )
   if not found:
     raise ValueError(
       f'{path}: expected judgements, found none; download the file again.'
     )
-  return found
+  return list(found)
 
 
 def _first_query(pairs: Sequence[_Pair]) -> dict[str, str]:
@@ -246,7 +246,7 @@ def _judged(
   for _, (query_id, text) in files.cells('qid<TAB>query', names[0]):
     if query_id in wanted:
       yield Query(query_id, text)
-  for query_id, doc_id in dict.fromkeys(pairs):
+  for query_id, doc_id in pairs:
     yield Judgement(split, query_id, doc_id)
 
 

@@ -54,7 +54,7 @@ class Example(NamedTuple):
     title: of the page: its first heading, else document_title, else what the
       address says.
     page: the tokens of the page, HTML tags too, separated by spaces.
-    answered: some annotator marked a long, short or yes/no answer.
+    answered: some annotator marked a long answer, which all answers have.
   """
 
   example_id: str
@@ -251,7 +251,11 @@ def _example(place: str, line: str) -> Example:
       url=_string(fields['document_url']),
       title=_string(title or page_title(fields['document_url'])),
       page=_string(page),
-      answered=any(map(_is_answer, fields['annotations'])),
+      # Short and yes/no answers come with a long one.
+      answered=any(
+        annotation['long_answer']['start_token'] >= 0
+        for annotation in fields['annotations']
+      ),
     )
   except (ValueError, TypeError, KeyError, AttributeError) as error:
     raise ValueError(
@@ -271,11 +275,3 @@ def _string(value: Any) -> str:
 def _simplified(tokens: list[dict[str, Any]]) -> str:
   """document_text of document_tokens."""
   return ' '.join(token['token'].replace(' ', '_') for token in tokens)
-
-
-def _is_answer(annotation: dict[str, Any]) -> bool:
-  return (
-    annotation['long_answer']['start_token'] >= 0
-    or bool(annotation['short_answers'])
-    or annotation['yes_no_answer'] != 'NONE'
-  )
