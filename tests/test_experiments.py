@@ -29,7 +29,10 @@ pytestmark = pytest.mark.optax
 
 FOLDER = pathlib.Path(next(iter(genret.gin_configs.__path__)))
 EXPERIMENTS = sorted(p.name for p in (FOLDER / 'experiments').glob('*.gin'))
-MODELS = sorted(p.name for p in (FOLDER / 'models').glob('*.gin'))
+SIZELESS = 't5_1_1.gin'
+MODELS = sorted(
+  p.name for p in (FOLDER / 'models').glob('*.gin') if p.name != SIZELESS
+)
 RUNS = sorted((FOLDER / 'runs').glob('*.gin'))
 FROM_CHECKPOINT = 'from_checkpoint.gin'
 
@@ -223,6 +226,38 @@ def test_a_model_has_the_identifiers_tokens(name, prepared):
     # T5 1.1, whose dropout is a macro.
     assert module.config.dropout_rate == 0.1
     assert module.config.mlp_activations == ('gelu', 'linear')
+
+
+# What the published checkpoints hold, with their 32,128 rows of text.
+PARAMETERS = {
+  'small': 76_961_152,
+  'base': 247_577_856,
+  'large': 783_150_080,
+  'xl': 2_849_757_184,
+  'xxl': 11_135_332_352,
+}
+
+
+@pytest.mark.parametrize('size', PARAMETERS)
+def test_sizes_are_those_of_the_checkpoints(size, prepared):
+  train_tool.parse_config(
+    [f'models/t5_1_1_{size}.gin'],
+    [f'DOCIDS = {prepared["DOCIDS"]!r}', 't5.T5Config.vocab_size = 32128'],
+  )
+  module = gin.query_parameter('%MODEL').scoped_configurable_fn()
+  shapes = jax.eval_shape(
+    lambda key: module.init(key, *[jnp.ones((1, 1), jnp.int32)] * 3),
+    jax.random.key(0),
+  )
+  found = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+  assert found == PARAMETERS[size]
+
+
+def test_t5_1_1_has_no_size_of_its_own(prepared):
+  with pytest.raises(ValueError, match=r'T5Config\.emb_dim set to'):
+    train_tool.parse_config(
+      [f'models/{SIZELESS}'], [f'DOCIDS = {prepared["DOCIDS"]!r}']
+    )
 
 
 @pytest.mark.parametrize('path', RUNS, ids=lambda path: path.name)
