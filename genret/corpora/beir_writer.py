@@ -200,7 +200,7 @@ def _text_file(path: pathlib.Path, compress: bool) -> Iterator[TextIO]:
     return
   with (
     open(f'{path}.gz', 'wb') as raw,
-    gzip.GzipFile('', 'wb', fileobj=raw, mtime=0) as packed,
+    gzip.GzipFile('', 'wb', 5, fileobj=raw, mtime=0) as packed,
     io.TextIOWrapper(packed, encoding='utf-8', newline='\n') as file,
   ):
     yield file
