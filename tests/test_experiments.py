@@ -12,6 +12,8 @@ import subprocess
 import sys
 
 import gin
+import jax
+import jax.numpy as jnp
 import pytest
 import tensorflow as tf
 import tiny
@@ -138,8 +140,11 @@ def prepared_for(request):
     ngrams = names_ngrams(experiment)
     found = request.getfixturevalue('prepared_ngrams' if ngrams else 'prepared')
     text = text_of(f'experiments/{experiment}')
+    found = {**found, 'QUERIES': 'train'}
     return {
-      k: v for k, v in found.items() if k != 'EXAMPLES' or f'%{k}' in text
+      k: v
+      for k, v in found.items()
+      if k not in ('EXAMPLES', 'QUERIES') or f'%{k}' in text
     }
 
   return macros
@@ -148,12 +153,17 @@ def prepared_for(request):
 def bindings(experiment, prepared, run_folder, **more):
   """Words that make an experiment small, for either engine's command."""
   values = {**prepared, 'MODEL_DIR': str(run_folder), 'BATCH_SIZE': 8}
-  if FROM_CHECKPOINT not in text_of(f'experiments/{experiment}'):
-    del values['INITIAL_CHECKPOINT_PATH']
+  text = text_of(f'experiments/{experiment}')
+  if FROM_CHECKPOINT not in text:
     values |= SIZES
-  if names_ngrams(experiment):  # Of one shape, they compile once.
+    if 'INITIAL_CHECKPOINT_PATH = %gin.REQUIRED' not in text:
+      del values['INITIAL_CHECKPOINT_PATH']
+  # Of one shape, they compile once.
+  if names_ngrams(experiment):
     values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 16}
-  if 'warmup_steps' in text_of(f'experiments/{experiment}'):
+  elif '%TARGET_LENGTH' in text:
+    values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 2}
+  if 'clipped_adamw' in text:
     values['fairseq_optimizer.clipped_adamw.warmup_steps'] = 0
   return [f'--gin.{k}={v!r}' for k, v in (values | more).items()]
 
