@@ -12,6 +12,7 @@ import pytest
 import tiny
 
 import genret.gin_configs
+from genret.corpora import recipes
 from genret.corpus import load_collection
 from genret.docids import build
 from genret.tools import train as train_tool
@@ -19,6 +20,7 @@ from genret.tools import train as train_tool
 pytestmark = pytest.mark.optax
 
 FOLDER = pathlib.Path(next(iter(genret.gin_configs.__path__)))
+DOCS = pathlib.Path(__file__).parent.parent / 'docs'
 
 # What each file says, and no other file of the cell may change.
 CORPORA = {
@@ -96,6 +98,18 @@ def test_every_file_of_a_kind_is_known():
   known = {f't5_1_1_{size}' for size in SIZES}
   found = {name for name in names_in('models') if name.startswith('t5_1_1_')}
   assert found - known == {'t5_1_1_small'}
+
+
+def test_the_pages_name_every_file_and_corpus():
+  page = (DOCS / 'experiments.md').read_text()
+  for name in {*CORPORA, *INPUTS, *SCHEMES, 'description'}:
+    assert f'{name}.gin`' in page, name
+  for size in SIZES:
+    assert f't5_1_1_{size}.gin`' in page or f'`_{size}`' in page, size
+  for name in ('dsi', 'dsi_qg', 'nci', 'se_dsi', 'scaling'):
+    assert f'`experiments/{name}.gin`' in page
+  page = (DOCS / 'corpora.md').read_text()
+  assert all(f'`{name}`' in page for name in recipes.RECIPES)
 
 
 @pytest.mark.parametrize('corpus', CORPORA)
