@@ -44,6 +44,7 @@ _TRAIN = [
 ]
 
 _EVAL = [
+  'ijson>=3.3',
   'ir-datasets>=0.5.11',
   'ir-measures>=0.4.1',
   'matplotlib>=3.9',

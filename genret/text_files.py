@@ -11,16 +11,20 @@ import os
 import pathlib
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 PathLike = str | os.PathLike[str]
 
 
-def read_lines(path: PathLike) -> Iterator[tuple[str, str]]:
+def read_lines(
+  path: PathLike, *, on_position: Callable[[int], object] | None = None
+) -> Iterator[tuple[str, str]]:
   """Yields `(place, line)` for every line of a UTF-8 file that is not blank.
 
   Args:
     path: a text file; a name that ends in `.gz` is decompressed on the way.
+    on_position: called before each line with the bytes of the file that were
+      read, compressed ones where it is compressed, for a progress bar.
 
   Yields:
     `place`, '<path>, line <number from 1>', for error messages, and the line
@@ -31,11 +35,16 @@ def read_lines(path: PathLike) -> Iterator[tuple[str, str]]:
     ValueError: for bytes that are not UTF-8 and for a damaged gzip file.
     OSError: where the file cannot be read.
   """
-  opener = gzip.open if str(path).endswith('.gz') else open
+  compressed = str(path).endswith('.gz')
   number = 0
   try:
-    with opener(path, 'rb') as lines:
+    with (
+      open(path, 'rb') as file,
+      gzip.open(file) if compressed else file as lines,
+    ):
       for number, raw in enumerate(lines, start=1):
+        if on_position is not None:
+          on_position(file.tell())
         place = f'{path}, line {number}'
         try:
           line = raw.decode('utf-8-sig' if number == 1 else 'utf-8')

@@ -12,6 +12,8 @@ import subprocess
 import sys
 
 import gin
+import jax
+import jax.numpy as jnp
 import pytest
 import tensorflow as tf
 import tiny
@@ -29,7 +31,10 @@ pytestmark = pytest.mark.optax
 
 FOLDER = pathlib.Path(next(iter(genret.gin_configs.__path__)))
 EXPERIMENTS = sorted(p.name for p in (FOLDER / 'experiments').glob('*.gin'))
-MODELS = sorted(p.name for p in (FOLDER / 'models').glob('*.gin'))
+SIZELESS = 't5_1_1.gin'
+MODELS = sorted(
+  p.name for p in (FOLDER / 'models').glob('*.gin') if p.name != SIZELESS
+)
 RUNS = sorted((FOLDER / 'runs').glob('*.gin'))
 FROM_CHECKPOINT = 'from_checkpoint.gin'
 
@@ -139,8 +144,11 @@ def prepared_for(request):
     ngrams = names_ngrams(experiment)
     found = request.getfixturevalue('prepared_ngrams' if ngrams else 'prepared')
     text = text_of(f'experiments/{experiment}')
+    found = {**found, 'QUERIES': 'train'}
     return {
-      k: v for k, v in found.items() if k != 'EXAMPLES' or f'%{k}' in text
+      k: v
+      for k, v in found.items()
+      if k not in ('EXAMPLES', 'QUERIES') or f'%{k}' in text
     }
 
   return macros
@@ -149,13 +157,17 @@ def prepared_for(request):
 def bindings(experiment, prepared, run_folder, **more):
   """Words that make an experiment small, for either engine's command."""
   values = {**prepared, 'MODEL_DIR': str(run_folder), 'BATCH_SIZE': 8}
-  if FROM_CHECKPOINT not in text_of(f'experiments/{experiment}'):
-    del values['INITIAL_CHECKPOINT_PATH']
+  text = text_of(f'experiments/{experiment}')
+  if FROM_CHECKPOINT not in text:
     values |= SIZES
+    if 'INITIAL_CHECKPOINT_PATH = %gin.REQUIRED' not in text:
+      del values['INITIAL_CHECKPOINT_PATH']
+  # Of one shape, they compile once.
   if names_ngrams(experiment) or pairs_texts(experiment):
-    # Of one shape, they compile once.
     values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 16}
-  if 'warmup_steps' in text_of(f'experiments/{experiment}'):
+  elif '%TARGET_LENGTH' in text:
+    values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 2}
+  if 'clipped_adamw' in text:
     values['fairseq_optimizer.clipped_adamw.warmup_steps'] = 0
   return [f'--gin.{k}={v!r}' for k, v in (values | more).items()]
 
@@ -230,6 +242,38 @@ def test_a_model_has_the_identifiers_tokens(name, prepared):
     # T5 1.1, whose dropout is a macro.
     assert module.config.dropout_rate == 0.1
     assert module.config.mlp_activations == ('gelu', 'linear')
+
+
+# What the published checkpoints hold, with their 32,128 rows of text.
+PARAMETERS = {
+  'small': 76_961_152,
+  'base': 247_577_856,
+  'large': 783_150_080,
+  'xl': 2_849_757_184,
+  'xxl': 11_135_332_352,
+}
+
+
+@pytest.mark.parametrize('size', PARAMETERS)
+def test_sizes_are_those_of_the_checkpoints(size, prepared):
+  train_tool.parse_config(
+    [f'models/t5_1_1_{size}.gin'],
+    [f'DOCIDS = {prepared["DOCIDS"]!r}', 't5.T5Config.vocab_size = 32128'],
+  )
+  module = gin.query_parameter('%MODEL').scoped_configurable_fn()
+  shapes = jax.eval_shape(
+    lambda key: module.init(key, *[jnp.ones((1, 1), jnp.int32)] * 3),
+    jax.random.key(0),
+  )
+  found = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+  assert found == PARAMETERS[size]
+
+
+def test_t5_1_1_has_no_size_of_its_own(prepared):
+  with pytest.raises(ValueError, match=r'T5Config\.emb_dim set to'):
+    train_tool.parse_config(
+      [f'models/{SIZELESS}'], [f'DOCIDS = {prepared["DOCIDS"]!r}']
+    )
 
 
 @pytest.mark.parametrize('path', RUNS, ids=lambda path: path.name)

@@ -33,6 +33,7 @@ LAYER_OF = {
   'genret.text_files': 0,
   'genret.unseen': 0,
   'genret.vocabulary': 0,
+  'genret.corpora': 0.1,
   'genret.explain': 0.1,
   'genret.explain_marks': 0.2,
   'genret.explain_page': 0.3,

@@ -54,6 +54,16 @@ EXEMPT = {
   # Schemes, by their names: tests/test_docids.py.
   'hierarchical_kmeans',
   'hierarchical_kmeans_2d',
+  # Corpora of the literature, by their names: tests/test_corpora.py.
+  'Recipe',
+  'document_sample',
+  'evidence_pages',
+  'nq_pages',
+  'nq_sample',
+  'nq_titles',
+  'passage_sample',
+  'passage_subset',
+  'read_examples',
   # Every text reader's: tests/test_corpus.py, test_runs.py.
   'read_lines',
   # Parts of NgramScorer: tests/test_ngram_ranking.py, test_ngram_exactness.py.

@@ -31,6 +31,7 @@ _EXTRA_OF = {
   'tensorflow': 'train',
   'tensorflow_datasets': 'train',
   'tensorflow_text': 'train',
+  'ijson': 'eval',
   'ir_datasets': 'eval',
   'ir_measures': 'eval',
   'matplotlib': 'eval',
