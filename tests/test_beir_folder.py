@@ -12,10 +12,12 @@ pytest.importorskip('seqio', reason='needs the extra [train]')
 import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import tiny_collection
 from absl import logging
 
 from genret import corpus
 from genret.tasks import beir_folder
+from genret.unseen import unseen_documents
 
 DOCUMENTS = {'d1': ('Iliad', 'An epic.'), 'd/2': ('', 'Ὅμηρος'), 'd3': ('', '')}
 QUERIES = {'q1': 'who wrote it', 'q2': ''}
@@ -282,3 +284,23 @@ def test_the_shipped_collection(data_dir):
   source = beir_folder.source(corpus.SQUADSHIFTS_WIKI, 'pairs', data_dir)
   sizes = {split: source.num_input_examples(split) for split in source.splits}
   assert sizes == {'train': 5060, 'dev': 1098, 'test': 1579}
+
+
+def test_training_pairs_of_unseen_documents_are_left_out(tmp_path):
+  collection = tiny_collection.write(tmp_path / 'corpus')
+  prepared = beir_folder.prepare(tmp_path / 'corpus', tmp_path / 'data')
+  ids = [d.doc_id for d in collection.documents]
+  for share in (0.0, 0.5, 1.0):
+    source = beir_folder.pairs_source(
+      prepared, tmp_path / 'corpus', unseen_share=share, unseen_seed=2
+    )
+    unseen = unseen_documents(ids, share, 2)
+    for split, qrels in collection.qrels.items():
+      left_out = unseen if split == 'train' else set()
+      found = source.get_dataset(split, shuffle=False).as_numpy_iterator()
+      assert sorted(row['doc_id'].decode() for row in found) == sorted(
+        doc_id
+        for of in qrels.values()
+        for doc_id in of
+        if doc_id not in left_out
+      )
