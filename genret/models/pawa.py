@@ -76,11 +76,12 @@ class PrefixMap(nn.Module):
     """h W(r), float32 [B, L, X], of the states h and a at each position."""
     size = math.gcd(self.emb_dim, _COORDINATES)
     state_BxLxE = state_BxLxE.astype(self.dtype)
+    groups = self.emb_dim // size
     kernel_GxAxExX = self.kernel.astype(self.dtype).reshape(
-      -1, size, self.emb_dim, self.num_tokens
+      groups, size, self.emb_dim, self.num_tokens
     )
     prefix_BxLxGxA = prefix_BxLxE.astype(jnp.float32).reshape(
-      *prefix_BxLxE.shape[:2], -1, size
+      *prefix_BxLxE.shape[:2], groups, size
     )
 
     def add(sum_BxLxX: Array, block: tuple[Array, Array]) -> Any:
