@@ -40,6 +40,22 @@ def vocab_size(docids: str | os.PathLike[str]) -> int:
   return int(array_folder.read_meta(docids)[1]['vocab_size'])
 
 
+def first_token(docids: str | os.PathLike[str]) -> int:
+  """The first token that only identifiers have; bind it from gin.
+
+  Raises:
+    ValueError: the identifiers in the folder are written in text alone.
+  """
+  found = load(docids)
+  first = int(found.meta.get('text_tokens', 0))
+  if isinstance(found, NgramIndex) or found.token_rows_DxL.max() < first:
+    raise ValueError(
+      f'Expected identifiers with tokens of their own in {docids}, got text; '
+      'use another scheme, such as hierarchical-kmeans-2d, or no PAWA.'
+    )
+  return first
+
+
 def constraint(docids: str | os.PathLike[str]) -> Trie | FMIndex:
   """What keeps decoding inside the corpus; bind it from gin."""
   found = load(docids)

@@ -72,6 +72,31 @@ def token_losses(
   )
 
 
+def symmetric_kl(
+  logits_BxLxV: jax.Array, other_BxLxV: jax.Array, weight_BxL: jax.Array
+) -> jax.Array:
+  """How far two predictions are apart: [KL(p||q) + KL(q||p)] / 2, summed.
+
+  That is sum (p - q) (log p - log q) / 2, of which no term is negative. It never
+  divides, nor takes the logarithm of a probability: a token that is out of the
+  question in both adds 0.
+
+  Args:
+    logits_BxLxV: of p, any float type; computed in float32.
+    other_BxLxV: of q.
+    weight_BxL: of each token; 0 leaves it out.
+
+  Returns:
+    The sum over tokens, in nats, a float32 scalar.
+  """
+  log_p, log_q = (
+    jax.nn.log_softmax(x.astype(jnp.float32))
+    for x in (logits_BxLxV, other_BxLxV)
+  )
+  apart_BxL = ((jnp.exp(log_p) - jnp.exp(log_q)) * (log_p - log_q)).sum(-1) / 2
+  return (apart_BxL * weight_BxL.astype(jnp.float32)).sum()
+
+
 def in_batch_losses(
   logits_BxB: jax.Array, same_BxB: jax.Array, weight_B: jax.Array
 ) -> TokenLosses:

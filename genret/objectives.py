@@ -15,9 +15,15 @@ from typing import Any, ClassVar, Protocol
 import jax
 import jax.numpy as jnp
 
-from genret.losses import TokenLosses, in_batch_losses, token_losses
+from genret.losses import (
+  TokenLosses,
+  in_batch_losses,
+  symmetric_kl,
+  token_losses,
+)
 from genret.models import pooling
 from genret.models.t5 import Transformer
+from genret.vocabulary import EOS_ID
 
 Batch = Mapping[str, Any]  # arrays [batch, length], as seqio's converter names
 
@@ -55,14 +61,11 @@ class CrossEntropy:
     self, module: Transformer, params: Any, batch: Batch, key: jax.Array
   ) -> TokenLosses:
     """As `Objective` has it."""
-    logits: Any = module.apply(
-      {'params': params},
-      batch['encoder_input_tokens'],
-      batch['decoder_input_tokens'],
-      batch['decoder_target_tokens'],
-      enable_dropout=True,
-      rngs={'dropout': key},
-    )
+    inputs_BxT = batch['encoder_input_tokens']
+    return self.of(_logits(module, params, inputs_BxT, batch, key), batch)
+
+  def of(self, logits: jax.Array, batch: Batch) -> TokenLosses:
+    """The same of logits [B, L, V] that were computed."""
     return token_losses(
       logits,
       batch['decoder_target_tokens'],
@@ -70,6 +73,72 @@ class CrossEntropy:
       label_smoothing=self.label_smoothing,
       z_loss=self.z_loss,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Consistency:
+  """Cross-entropy, and agreement of two views of each example, as NCI has it.
+
+  The mean cross-entropy of the views, plus alpha [KL(p1||p2) + KL(p2||p1)] / 2 of
+  what they predict (NCI: Wang et al., NeurIPS 2022, https://arxiv.org/abs/
+  2206.02743; R-Drop: Liang et al., NeurIPS 2021). The views differ by dropout;
+  some queries lose tokens in the second one besides. Gradients pass through both.
+
+  The divergence is over the whole vocabulary and, like the cross-entropy, a mean
+  over target tokens. The released code divides both sums over the batch, padding
+  included, by twice the length of the targets alone, so that its alpha of 0.15
+  (0.1 for the large model) is about 0.15 B here. The first version of the paper
+  has two passes of one query (drop_probability=0) and an alpha of 0.015. The
+  released code drops in both views, of whole batches, and leaves padding where a
+  token was.
+
+  A step costs twice that of cross-entropy, and the logits of both views.
+
+  Attributes:
+    alpha: weight of the divergence.
+    drop_probability: that a query loses tokens in its second view.
+    drop_rate: share of its tokens that it then loses, each by itself.
+    cross_entropy: the loss of each view.
+  """
+
+  alpha: float = 0.15
+  drop_probability: float = 0.5
+  drop_rate: float = 0.1
+  cross_entropy: CrossEntropy = dataclasses.field(default_factory=CrossEntropy)
+
+  def __post_init__(self) -> None:
+    for name in ('drop_probability', 'drop_rate'):
+      if not 0 <= getattr(self, name) <= 1:
+        raise ValueError(
+          f'Expected {name} from 0 to 1, got {getattr(self, name)}.'
+        )
+    if self.alpha < 0:
+      raise ValueError(
+        f'Expected an alpha of at least 0, got {self.alpha}; below 0 views '
+        'would be driven apart.'
+      )
+
+  def __call__(
+    self, module: Transformer, params: Any, batch: Batch, key: jax.Array
+  ) -> TokenLosses:
+    """As `Objective` has it."""
+    drop_key, *dropout_keys = jax.random.split(key, 3)
+    query_BxT = jnp.asarray(batch['encoder_input_tokens'])
+    other_BxT = drop_tokens(
+      query_BxT,
+      drop_key,
+      probability=self.drop_probability,
+      rate=self.drop_rate,
+    )
+    # Side by side on an axis of their own, rows stay on the devices they are on.
+    logits_2xBxLxV = jax.vmap(
+      lambda token_BxT, key: _logits(module, params, token_BxT, batch, key)
+    )(jnp.stack([query_BxT, other_BxT]), jnp.stack(dropout_keys))
+    one, other = logits_2xBxLxV[0], logits_2xBxLxV[1]
+    apart = symmetric_kl(one, other, batch['decoder_loss_weights'])
+    views = [self.cross_entropy.of(logits, batch) for logits in (one, other)]
+    mean = jax.tree.map(lambda a, b: (a + b) / 2, *views)
+    return mean._replace(loss=mean.loss + self.alpha * apart)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +194,48 @@ class InBatchSoftmax:
       return found
     other = in_batch_losses(logits_BxB.T, same_BxB, weight_B)
     return found._replace(loss=(found.loss + other.loss) / 2)
+
+
+def _logits(
+  module: Transformer,
+  params: Any,
+  input_BxT: jax.Array,
+  batch: Batch,
+  key: jax.Array,
+) -> jax.Array:
+  """Logits [B, L, V] of a batch's targets under dropout."""
+  logits: Any = module.apply(
+    {'params': params},
+    input_BxT,
+    batch['decoder_input_tokens'],
+    batch['decoder_target_tokens'],
+    enable_dropout=True,
+    rngs={'dropout': key},
+  )
+  return logits
+
+
+def drop_tokens(
+  token_BxT: jax.Array, key: jax.Array, *, probability: float, rate: float
+) -> jax.Array:
+  """Takes tokens out of some rows and closes the gaps.
+
+  End-of-sequence and padding stay.
+
+  Args:
+    token_BxT: padded with 0 behind.
+    key: of what is taken.
+    probability: that a row loses tokens.
+    rate: that a token of such a row is taken.
+  """
+  row_key, token_key = jax.random.split(key)
+  chosen_Bx1 = jax.random.bernoulli(
+    row_key, float(probability), (token_BxT.shape[0], 1)
+  )
+  taken_BxT = jax.random.bernoulli(token_key, float(rate), token_BxT.shape)
+  taken_BxT &= chosen_Bx1 & (token_BxT > EOS_ID)
+  order_BxT = jnp.argsort(taken_BxT, axis=1, stable=True)
+  return jnp.take_along_axis(jnp.where(taken_BxT, 0, token_BxT), order_BxT, 1)
 
 
 def describe(objective: Any) -> dict[str, Any]:

@@ -54,6 +54,7 @@ LAYER_OF = {
   'genret.losses': 1,
   'genret.models': 1,
   'genret.fairseq_optimizer': 1,
+  'genret.path_optimizer': 1,
   'genret.t5x_optimizer': 1,
   'genret.objectives': 1.1,
   'genret.ngram_index': 1.2,

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genret.losses import TokenLosses, in_batch_losses, token_losses
+from genret.losses import (
+  TokenLosses,
+  in_batch_losses,
+  symmetric_kl,
+  token_losses,
+)
 
 B, L, V = 2, 3, 7
 
@@ -148,3 +153,46 @@ def test_a_pair_among_those_of_its_batch(seed, names, weights):
   assert float(found_loss) == pytest.approx(loss, rel=1e-4, abs=1e-4)
   assert float(found_correct) == correct
   np.testing.assert_allclose(found_gradient, gradient, atol=1e-4)
+
+
+KL = jax.jit(jax.value_and_grad(symmetric_kl, argnums=(0, 1)))
+
+
+def plain_kl(p, q):
+  """Of two distributions, term by term."""
+  return sum(a * (np.log(a) - np.log(b)) for a, b in zip(p, q, strict=True))
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 99), st.sampled_from([0.01, 1, 8]))
+def test_two_predictions_are_apart_by_both_divergences(seed, spread):
+  logits, _, weight = draw(seed, spread)
+  other, _, _ = draw(seed + 100, spread)
+  found, grads = KL(logits, other, weight)
+  expected = 0.0
+  for a, b, w in zip(
+    logits.reshape(-1, V), other.reshape(-1, V), weight.ravel(), strict=True
+  ):
+    p, q = (np.exp(np.float64(x)) / np.exp(np.float64(x)).sum() for x in (a, b))
+    expected += w * (plain_kl(p, q) + plain_kl(q, p)) / 2
+  np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+  swapped, swapped_grads = KL(other, logits, weight)
+  np.testing.assert_allclose(found, swapped, rtol=1e-6)
+  np.testing.assert_allclose(grads[0], swapped_grads[1], rtol=1e-5, atol=1e-7)
+  assert (np.abs(grads[0]).max(-1) > 0)[weight > 0].all()
+  assert not np.any(np.where(weight[..., None] > 0, 0, grads[0]))
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+@pytest.mark.parametrize('spread', [0.0, 1.0, 1e4, 1e30])
+def test_a_prediction_is_not_apart_from_itself_and_never_nan(spread, dtype):
+  logits, _, weight = draw(0, spread)
+  logits = jnp.asarray(logits, dtype)
+  found, grads = KL(logits, logits, weight)
+  assert float(found) == 0
+  assert not any(np.any(x) for x in grads)
+  found, grads = KL(logits, -logits, weight)
+  assert np.isfinite(found)
+  assert all(np.isfinite(x).all() for x in grads)
+  assert (float(found) > 0) == (spread > 0)
+  assert found.dtype == jnp.float32

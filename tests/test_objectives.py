@@ -191,3 +191,120 @@ def test_an_objective_says_what_it_is():
     'temperature': 0.05,
     'symmetric': False,
   }
+
+
+BATCH = batch_of([[3, 4, 7, 1], [5, 1], [6, 9, 1]], [[6, 7, 1], [8, 1], [2, 1]])
+
+
+def log_probs_of(model, inputs):
+  """Of the batch's targets, where the encoder reads `inputs`."""
+  module, params = model
+  logits = module.apply(
+    {'params': params},
+    inputs,
+    BATCH['decoder_input_tokens'],
+    BATCH['decoder_target_tokens'],
+    enable_dropout=False,
+  )
+  return np.float64(jax.nn.log_softmax(logits))
+
+
+def test_consistency_is_cross_entropy_and_both_divergences(model):
+  objective = objectives.Consistency(
+    alpha=3.0,
+    drop_probability=1,
+    drop_rate=1,
+    cross_entropy=objectives.CrossEntropy(z_loss=0.0),
+  )
+  found = jax.jit(objective, static_argnums=0)(*model, BATCH, jax.random.key(0))
+  # The second view has lost all, and ends all the same.
+  bare = np.zeros_like(BATCH['encoder_input_tokens'])
+  bare[:, 0] = 1
+  views = [
+    log_probs_of(model, x) for x in (BATCH['encoder_input_tokens'], bare)
+  ]
+  expected, right = 0.0, 0
+  for row, targets in enumerate(BATCH['decoder_target_tokens']):
+    for i, target in enumerate(targets):
+      if target:
+        p, q = (log_probs[row, i] for log_probs in views)
+        expected -= (p[target] + q[target]) / 2
+        expected += 3.0 * (np.exp(p) * (p - q)).sum() / 2
+        expected += 3.0 * (np.exp(q) * (q - p)).sum() / 2
+        right += [np.argmax(p), np.argmax(q)].count(target)
+  assert float(found.loss) == pytest.approx(expected, rel=1e-5)
+  assert float(found.correct) == right / 2
+  assert float(found.weight) == 7
+
+
+def test_equal_views_leave_the_cross_entropy(model):
+  plain = objectives.CrossEntropy(label_smoothing=0.1)
+  objective = objectives.Consistency(
+    alpha=1e6, drop_probability=0, cross_entropy=plain
+  )
+  found, expected = (
+    jax.jit(f, static_argnums=0)(*model, BATCH, jax.random.key(0))
+    for f in (objective, plain)
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_views_differ_by_dropout():
+  module, params = tiny.model(VOCAB_SIZE, dropout_rate=0.3)
+
+  objective = objectives.Consistency(alpha=1e6, drop_probability=0)
+  losses = [
+    jax.jit(objective, static_argnums=0)(
+      module, params, BATCH, jax.random.key(seed)
+    ).loss
+    for seed in range(2)
+  ]
+  assert min(losses) > 1e4  # the cross-entropy is about 20
+  assert losses[0] != losses[1]
+
+
+def test_tokens_are_dropped_at_their_rate():
+  rng = np.random.default_rng(0)
+  lengths = rng.integers(0, 13, 4000)
+  tokens = np.arange(2, 14) * np.ones((4000, 1), np.int32)
+  inside = np.arange(12) < lengths[:, None]
+  rows = np.where(inside, tokens, 0).astype(np.int32)
+  rows = np.pad(rows, ((0, 0), (0, 2)))
+  rows[np.arange(4000), lengths] = 1
+  found = np.asarray(
+    objectives.drop_tokens(
+      jnp.asarray(rows), jax.random.key(0), probability=0.5, rate=0.1
+    )
+  )
+  assert found.dtype == np.int32
+  lost = []
+  for before, after in zip(rows.tolist(), found.tolist(), strict=True):
+    kept = [token for token in after if token]
+    assert kept == sorted(set(kept) - {1}) + [1]  # in order, eos last
+    assert set(kept) <= set(before)
+    assert after == kept + [0] * (len(after) - len(kept))
+    lost.append(sum(map(bool, before)) - len(kept))
+  lost = np.array(lost)
+  assert lost.sum() / lengths.sum() == pytest.approx(0.05, abs=0.005)
+  long = lengths == 12
+  share = (
+    lost[long] > 0
+  ).mean()  # in a row of 12 that loses tokens, 1 - 0.9^12
+  assert share == pytest.approx(0.5 * (1 - 0.9**12), abs=0.08)
+  same = objectives.drop_tokens(
+    jnp.asarray(rows), jax.random.key(0), probability=0, rate=1
+  )
+  np.testing.assert_array_equal(same, rows)
+
+
+@pytest.mark.parametrize(
+  ('fields', 'message'),
+  [
+    ({'alpha': -0.1}, 'alpha of at least 0, got -0.1'),
+    ({'drop_rate': 1.5}, 'drop_rate from 0 to 1, got 1.5'),
+    ({'drop_probability': -1}, 'drop_probability from 0 to 1, got -1'),
+  ],
+)
+def test_consistency_of_wrong_numbers(fields, message):
+  with pytest.raises(ValueError, match=message):
+    objectives.Consistency(**fields)

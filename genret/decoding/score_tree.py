@@ -303,7 +303,7 @@ def _score(
 def _states(
   module: Transformer, params: Any, inputs_RxT: jax.Array, batch: _Batch
 ) -> jax.Array:
-  """The decoder's state at every node [R, M, E], in groups of rows."""
+  """`Transformer.states` at every node [R, M, E], in groups of rows."""
   rows, nodes = batch.token_RxM.shape
   bytes_of_row = 4 * module.config.num_heads * nodes * nodes
   most = max(min(_GROUP_BYTES // bytes_of_row, rows), 1)
@@ -331,8 +331,8 @@ def _decode(
 ) -> jax.Array:
   """The decoder over trees, as a method of the model."""
   encoded_GxTxE = model.encode(input_GxT, enable_dropout=False)
-  return model.decoder(
-    model.token_embedder(token_GxM),
+  return model.states(
+    token_GxM,
     model.cross_keys_values(encoded_GxTxE),
     (above_GxMxM[:, None], (input_GxT > 0)[:, None, None, :]),
     length=token_GxM.shape[1],

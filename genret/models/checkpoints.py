@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from genret.models import pawa
 from genret.models.t5 import T5Config, Transformer
 from genret.text_files import write_text
 
@@ -193,13 +194,18 @@ def load_params_like(folder: str | os.PathLike[str], params: Any) -> Any:
 
   Args:
     folder: of `genret convert`, or a run.
-    params: of the model that is to start from them.
+    params: of the model that is to start from them. What PAWA adds to a model
+      is taken from here where the folder's is a plain one.
 
   Raises:
     FileNotFoundError: as `load_model`.
     ValueError: if names or shapes differ.
   """
-  _, loaded = load_model(folder)
+  config, loaded = load_model(folder)
+  if not config.pawa_layers:
+    # A plain model gets the adapter of the one that starts from it; it adds 0.
+    adapter = {name: params[name] for name in pawa.PARAMETERS if name in params}
+    loaded = {**loaded, **adapter}
   if jax.tree.map(jnp.shape, loaded) != jax.tree.map(jnp.shape, params):
     raise ValueError(
       f'Expected parameters of the shapes of the model, those in {folder} '

@@ -14,7 +14,9 @@ and starts the decoder.
 """
 # ruff: noqa: D102 (setup and __call__ of a layer: its class says what it does)
 
+import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +25,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
+from genret.models import pawa
 from genret.models.layers import (
   MLP,
   Attention,
@@ -37,7 +40,7 @@ from genret.models.layers import (
 )
 
 Array = jax.Array
-Masks = tuple[Array | None, Array]  # of self- and of cross-attention
+Masks = tuple[Array | None, Array | None]  # of self- and of cross-attention
 _static = functools.partial(struct.field, pytree_node=False)
 
 
@@ -54,6 +57,8 @@ class T5Config:
   `near_identity` a fresh model adds 0 in every residual branch, but for the
   decoder's attention to the encoder, whose values and output are the identity:
   of one layer, it scores tokens against the mean of the input's embeddings.
+  With `pawa_layers` (0 for none) tokens from `pawa_first_token` on are scored by
+  weights that depend on the prefix: `genret.models.pawa`.
   """
 
   vocab_size: int = _static()
@@ -71,8 +76,16 @@ class T5Config:
   embedding_init: Initializer | None = _static(default=None)
   logits_init: Initializer | None = _static(default=None)
   near_identity: bool = _static(default=False)
+  pawa_layers: int = _static(default=0)
+  pawa_first_token: int = _static(default=0)
 
   def __post_init__(self) -> None:
+    if self.pawa_layers and not 0 <= self.pawa_first_token < self.vocab_size:
+      raise ValueError(
+        f'Expected pawa_first_token from 0 to below vocab_size='
+        f'{self.vocab_size}, got {self.pawa_first_token}; give the first token '
+        'that only identifiers have.'
+      )
     # A list, as a gin file may give, would make the module unhashable.
     object.__setattr__(self, 'mlp_activations', tuple(self.mlp_activations))
 
@@ -264,6 +277,19 @@ class Transformer(nn.Module):
     )
     self.encoder = Encoder(self.config)
     self.decoder = Decoder(self.config)
+    if cfg.pawa_layers:
+      self.prefix_decoder = Decoder(
+        dataclasses.replace(
+          cfg,
+          num_decoder_layers=cfg.pawa_layers,
+          logits_via_embedding=True,  # it has no output layer
+          near_identity=False,
+          pawa_layers=0,
+        )
+      )
+      self.prefix_map = pawa.PrefixMap(
+        cfg.emb_dim, cfg.vocab_size - cfg.pawa_first_token, cfg.dtype
+      )
 
   def encode(
     self,
@@ -321,14 +347,40 @@ class Transformer(nn.Module):
       encoded = self.decoder.cross_keys_values(encoded)
     length = (decode and max_decode_length) or decoder_input_tokens.shape[1]
     mode: Any = {'deterministic': not enable_dropout, 'decode': decode}
-    x = self.token_embedder(decoder_input_tokens)
-    return self.logits(self.decoder(x, encoded, masks, length=length, **mode))
+    tokens = decoder_input_tokens
+    return self.logits(
+      self.states(tokens, encoded, masks, length=length, **mode)
+    )
+
+  def states(
+    self, tokens: Array, cross: list[KeysValues], masks: Masks, **mode: Any
+  ) -> Array:
+    """What `logits` reads at tokens [B, L]: the decoder's states [B, L, E].
+
+    With PAWA they are [B, L, 2 E], those of the prefix decoder behind. `mode` is
+    what a `Decoder` is called with.
+    """
+    x = self.token_embedder(tokens)
+    states = self.decoder(x, cross, masks, **mode)
+    if not self.config.pawa_layers:
+      return states
+    cross = self.prefix_decoder.cross_keys_values(self.prefix_map.attended())
+    prefix = self.prefix_decoder(x, cross, (masks[0], None), **mode)
+    return jnp.concatenate([states, prefix], axis=-1)
 
   def logits(self, states: Array) -> Array:
-    """Logits [B, L, V] of the decoder's states [B, L, E]."""
-    if self.config.logits_via_embedding:
-      return self.token_embedder.logits(states)
-    return self.decoder.logits_dense(states)
+    """Logits [B, L, V] of what `states` returned."""
+    cfg = self.config
+    states, prefix = states[..., : cfg.emb_dim], states[..., cfg.emb_dim :]
+    if cfg.logits_via_embedding:
+      logits = self.token_embedder.logits(states)
+      scaled = states.astype(jnp.float32) / math.sqrt(cfg.emb_dim)
+    else:
+      logits, scaled = self.decoder.logits_dense(states), states
+    if not cfg.pawa_layers:
+      return logits
+    adapted = self.prefix_map(scaled, prefix)
+    return logits.at[..., cfg.pawa_first_token :].add(adapted)
 
   def __call__(
     self,
@@ -399,6 +451,36 @@ def start_decoding(
     )
     return logits_Nx1xV[:, 0], state['cache']
 
-  layers = [f'layers_{i}' for i in range(cfg.num_decoder_layers)]
-  first = {name: {'self_attention': cache} for name in layers}
-  return tokens_to_logits, {'decoder': jax.tree.map(jnp.asarray, first)}
+  layers = {'decoder': cfg.num_decoder_layers}
+  if cfg.pawa_layers:
+    layers['prefix_decoder'] = cfg.pawa_layers
+  first = {
+    name: {f'layers_{i}': {'self_attention': cache} for i in range(count)}
+    for name, count in layers.items()
+  }
+  return tokens_to_logits, jax.tree.map(jnp.asarray, first)
+
+
+def with_pawa(
+  module: Transformer, *, first_token: int, num_layers: int = 4
+) -> Transformer:
+  """The same model with a prefix-aware output, for gin files to bind.
+
+  Args:
+    module: any sizes.
+    first_token: the first that only identifiers have (`identifiers.first_token`).
+    num_layers: of the prefix decoder; NCI has 4, and 2 for its large model.
+
+  Raises:
+    ValueError: there is no such token, or no layer.
+  """
+  if num_layers < 1:
+    raise ValueError(
+      f'Expected num_layers of at least 1, got {num_layers}; for a plain model '
+      'leave PAWA out.'
+    )
+  return Transformer(
+    dataclasses.replace(
+      module.config, pawa_layers=num_layers, pawa_first_token=first_token
+    )
+  )

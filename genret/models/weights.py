@@ -99,6 +99,10 @@ def extend_vocabulary(
       )
     new = np.concatenate([old, np.asarray(rows, old.dtype)])
     flat[path] = new.T if path.endswith('kernel') else new
+  if config.pawa_layers:
+    # New tokens start unadapted, as all tokens did.
+    kernel = np.asarray(flat['prefix_map/kernel'])
+    flat['prefix_map/kernel'] = np.pad(kernel, ((0, 0), (0, 0), (0, count)))
   config = dataclasses.replace(config, vocab_size=vocab_size)
   return config, flax.traverse_util.unflatten_dict(flat, sep='/')
 
