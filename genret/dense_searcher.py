@@ -269,10 +269,10 @@ def from_settings(
     vocabulary: its text pieces.
     identifiers: what the run keeps beside them.
     settings: of `searcher.write_settings`.
-    documents: the corpus.
+    documents: the corpus, which must be that of the identifiers.
 
   Raises:
-    ValueError: if there is no corpus, or it is not that of the identifiers.
+    ValueError: if there is no corpus.
   """
   if documents is None:
     raise ValueError(
@@ -280,7 +280,6 @@ def from_settings(
       f"searched, got none; write its place into the run's "
       f'{searcher_lib.SETTINGS_FILE}.'
     )
-  searcher_lib.check_corpus(documents, identifiers, settings['corpus'])
   return DenseSearcher(
     module,
     params,

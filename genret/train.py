@@ -35,7 +35,7 @@ from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.objectives import Batch, CrossEntropy, Objective, describe
 from genret.run_folders import DOCIDS_FOLDER
-from genret.searcher import make_searcher, write_settings
+from genret.searcher import check_corpus, make_searcher, write_settings
 
 
 def train(
@@ -133,7 +133,9 @@ def train(
   if eval_period:
     collection = load_collection(corpus)
     queries, qrels = split_queries(collection, eval_split, limit=eval_queries)
-    documents = collection.documents if retrieval else None
+    if retrieval:
+      documents = collection.documents
+      check_corpus(documents, found, str(corpus))
     del collection  # large, and needed no more
   run_folder.mkdir(parents=True, exist_ok=True)
   run_folders.claim(

@@ -237,13 +237,23 @@ def test_a_save_clears_what_killed_ones_left_behind(tmp_path):
   load(tmp_path / 'a')
 
 
-def test_one_array_is_written_whole_or_not(tmp_path):
+def test_one_array_is_written_whole_or_not(tmp_path, monkeypatch):
   path = tmp_path / 'a.npy'
   array_folder.write_npy(path, np.arange(3))
   np.testing.assert_array_equal(np.load(path), np.arange(3))
   with pytest.raises(ValueError, match="numbers in array 'a' but got dtype"):
     array_folder.write_npy(path, np.array(['x']))
   np.testing.assert_array_equal(np.load(path), np.arange(3))
+
+  def fail(_):
+    raise OSError('no space')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'fsync', fail)
+    with pytest.raises(OSError, match='no space'):
+      array_folder.write_npy(path, np.arange(9))
+  np.testing.assert_array_equal(np.load(path), np.arange(3))
+  assert [file.name for file in tmp_path.iterdir()] == ['a.npy']
   array_folder.write_npy(path, np.zeros((0, 2), np.float32))
   assert np.load(path).shape == (0, 2)
   assert [file.name for file in tmp_path.iterdir()] == ['a.npy']

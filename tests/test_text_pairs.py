@@ -97,9 +97,15 @@ def test_registering_again(folders, tmp_path):
     folders, inputs='query', vocabulary=pieces / vocabulary.VOCABULARY_FILE
   )
   assert seqio.get_mixture_or_task(name) is task
-  for change in ({'inputs': 'document'}, {'query_prefix': 'a'}):
+  for change in (
+    {'inputs': 'document'},
+    {'query_prefix': 'a'},
+    {'withheld': ['d2']},
+    {'withheld': []},
+  ):
     register(folders, **{'inputs': 'query'} | change)
     assert seqio.get_mixture_or_task(name) is not task
+    task = seqio.get_mixture_or_task(name)
   # The corpus may change in its place.
   other = tmp_path / 'corpus'
   shutil.copytree(corpus, other)

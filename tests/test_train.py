@@ -65,7 +65,7 @@ BOTH = {'retrieval': 1, 'chunks': 1}
 def train(
   corpus, docids, folder, *, name='tiny', rates=BOTH, config=None, **changes
 ):
-  mixture = retrieval.mixture(
+  mixture = changes.get('mixture_or_task_name') or retrieval.mixture(
     name=name, corpus=corpus, docids=docids, rates=rates, chunk_lengths=(2, 8)
   )
   settings = {
@@ -132,7 +132,6 @@ def test_a_dual_encoder_is_learned(corpus, docids, tmp_path):
     docids('naive'),
     tmp_path / 'run',
     mixture_or_task_name=task,
-    # Shorter than the longest identifier, which nothing writes.
     task_feature_lengths={'inputs': 20, 'targets': 30},
     objective=InBatchSoftmax(0.05),
     # So few dimensions that random vectors of words do not tell texts apart.
@@ -165,6 +164,36 @@ def test_a_dual_encoder_is_learned(corpus, docids, tmp_path):
       config={'emb_dim': 8},
       passage_prefix='bada ',
     )
+
+
+def test_a_dual_encoder_writes_no_identifiers(corpus, docids, tmp_path):
+  settings = {
+    'mixture_or_task_name': text_pairs.task(
+      name='tiny_pairs',
+      inputs='query',
+      corpus=corpus,
+      vocabulary=docids('naive'),
+    ),
+    # The longest identifier has more tokens.
+    'task_feature_lengths': {'inputs': 20, 'targets': 2},
+    'train_steps': 0,
+  }
+  with pytest.raises(ValueError, match=r"\['targets'\] of at least"):
+    train(corpus, docids('naive'), tmp_path / 'run', **settings)
+  settings['objective'] = InBatchSoftmax()
+  folder = train(corpus, docids('naive'), tmp_path / 'run', **settings)
+  assert Searcher.load(folder).document_length == 2
+  # What it retrieves are texts, so that these must be the right ones.
+  tiny.write_collection(tmp_path / 'other', documents=3)
+  with pytest.raises(ValueError, match='corpus that the identifiers name'):
+    train(
+      tmp_path / 'other',
+      docids('naive'),
+      tmp_path / 'new',
+      eval_period=1,
+      **settings,
+    )
+  assert not (tmp_path / 'new').exists()
 
 
 def test_log_evaluation_and_events(corpus, docids, tmp_path):
