@@ -14,6 +14,7 @@ import tiny_collection
 
 from genret import features, vocabulary
 from genret.tasks import text_pairs
+from genret.unseen import unseen_documents
 
 LENGTHS = {'inputs': 9, 'targets': 7}
 
@@ -73,17 +74,23 @@ def test_each_side_is_the_text_of_a_pair(folders, inputs, prefixes):
       assert row['doc_id'].decode() == doc_id
 
 
-def test_withheld_documents_are_not_trained_on(folders):
-  withheld = frozenset({'d0', 'd1', 'd4'})
-  name = register(folders, inputs='query', withheld=withheld)
-  train, dev = examples(name), examples(name, 'dev')
-  assert {row['doc_id'].decode() for row in train.values()} == {'d2', 'd6'}
-  assert {row['doc_id'].decode() for row in dev.values()} == {
-    'd1',
-    'd3',
-    'd5',
-    'd7',
+def test_pairs_of_unseen_documents_are_not_trained_on(folders):
+  *_, collection = folders
+  split_of = {
+    split: {doc_id for judged in qrels.values() for doc_id in judged}
+    for split, qrels in collection.qrels.items()
   }
+  ids = [document.doc_id for document in collection.documents]
+  hidden = unseen_documents(ids, 0.5, 3)
+  assert hidden & split_of['train']
+  assert hidden & split_of['dev']
+  name = register(folders, inputs='query', unseen_share=0.5, unseen_seed=3)
+  for split, expected in (
+    ('train', split_of['train'] - hidden),
+    ('dev', split_of['dev']),
+  ):
+    found = {row['doc_id'].decode() for row in examples(name, split).values()}
+    assert found == expected
 
 
 def test_registering_again(folders, tmp_path):
@@ -100,8 +107,8 @@ def test_registering_again(folders, tmp_path):
   for change in (
     {'inputs': 'document'},
     {'query_prefix': 'a'},
-    {'withheld': ['d2']},
-    {'withheld': []},
+    {'unseen_share': 0.5},
+    {'unseen_share': 0.5, 'unseen_seed': 1},
   ):
     register(folders, **{'inputs': 'query'} | change)
     assert seqio.get_mixture_or_task(name) is not task
