@@ -81,6 +81,14 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
   assert {path.name for path in tmp_path.iterdir()} == {'a', 'b', 'more'}
 
 
+def test_identifiers_have_tokens_of_their_own_or_are_text(collection, tmp_path):
+  table = make(collection, tmp_path / 'a', scheme='atomic')
+  assert identifiers.first_token(tmp_path / 'a') == table.token_rows_DxL.min()
+  make(collection, tmp_path / 'b', scheme='naive')
+  with pytest.raises(ValueError, match='got text; use another scheme, such as'):
+    identifiers.first_token(tmp_path / 'b')
+
+
 def test_the_latent_vectors_are_those_of_the_corpus(collection, tmp_path):
   table = make(collection, tmp_path)
   pieces = vocabulary.load_vocabulary(tmp_path)

@@ -14,15 +14,22 @@ import sys
 import gin
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
 
 import genret.gin_configs
-from genret import identifiers, ngram_example_writer, ngram_index, tools
+from genret import (
+  identifiers,
+  ngram_example_writer,
+  ngram_index,
+  tools,
+  vocabulary,
+)
 from genret.corpus import load_collection
 from genret.docids import build
-from genret.models import weights
+from genret.models import checkpoints, weights
 from genret.models.t5 import Transformer
 from genret.searcher import Searcher
 from genret.tools import train as train_tool
@@ -32,8 +39,9 @@ pytestmark = pytest.mark.optax
 FOLDER = pathlib.Path(next(iter(genret.gin_configs.__path__)))
 EXPERIMENTS = sorted(p.name for p in (FOLDER / 'experiments').glob('*.gin'))
 SIZELESS = 't5_1_1.gin'
+PAWA = 'pawa.gin'  # goes behind another model
 MODELS = sorted(
-  p.name for p in (FOLDER / 'models').glob('*.gin') if p.name != SIZELESS
+  {p.name for p in (FOLDER / 'models').glob('*.gin')} - {SIZELESS, PAWA}
 )
 RUNS = sorted((FOLDER / 'runs').glob('*.gin'))
 FROM_CHECKPOINT = 'from_checkpoint.gin'
@@ -222,8 +230,8 @@ def test_the_run_file_goes_first(experiment, prepared_for, tmp_path):
   assert not (tmp_path / 'run').exists()
 
 
-@pytest.mark.parametrize('name', MODELS)
-def test_a_model_has_the_identifiers_tokens(name, prepared):
+def configured_model(prepared, *files):
+  """MODEL of some gin files of models."""
   macros = {
     'MIXTURE_OR_TASK_NAME': 'none',
     'TASK_FEATURE_LENGTHS': {},
@@ -232,11 +240,17 @@ def test_a_model_has_the_identifiers_tokens(name, prepared):
     'MODEL_DIR': 'none',
   }
   train_tool.parse_config(
-    ['runs/genret_train.gin', f'models/{name}'],
+    ['runs/genret_train.gin', *(f'models/{name}' for name in files)],
     [f'{key} = {value!r}' for key, value in (macros | prepared).items()],
   )
   module = gin.query_parameter('%MODEL').scoped_configurable_fn()
   assert isinstance(module, Transformer)
+  return module
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_a_model_has_the_identifiers_tokens(name, prepared):
+  module = configured_model(prepared, name)
   assert module.config.vocab_size == identifiers.vocab_size(prepared['DOCIDS'])
   if name != FROM_CHECKPOINT:
     # T5 1.1, whose dropout is a macro.
@@ -274,6 +288,74 @@ def test_t5_1_1_has_no_size_of_its_own(prepared):
     train_tool.parse_config(
       [f'models/{SIZELESS}'], [f'DOCIDS = {prepared["DOCIDS"]!r}']
     )
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_any_model_can_have_pawa(name, prepared):
+  plain = configured_model(prepared, name).config
+  gin.clear_config()
+  config = configured_model(prepared, name, PAWA).config
+  pieces = vocabulary.load_vocabulary(prepared['DOCIDS']).get_piece_size()
+  assert (config.pawa_layers, config.pawa_first_token) == (4, pieces)
+  # Initial values are objects of their own each time.
+  none = {'embedding_init': None, 'logits_init': None}
+  without = config.replace(pawa_layers=0, pawa_first_token=0, **none)
+  assert without == plain.replace(**none)
+
+
+NCI = """
+from __gin__ import dynamic_registration
+import optax
+from genret import path_optimizer
+from genret.models import t5
+
+include 'experiments/dsi_squadshifts.gin'
+include 'models/pawa.gin'
+include 'recipes/consistency.gin'
+
+t5.with_pawa.num_layers = 1
+LABEL_SMOOTHING = 0.1
+OPTIMIZER = @path_optimizer.by_path()
+path_optimizer.by_path.optimizers = {
+  'encoder': @encoder/optax.adamw(),
+  'token_embedder': @encoder/optax.adamw(),
+  '': @decoder/optax.adamw(),
+}
+encoder/optax.adamw.learning_rate = 2e-4
+decoder/optax.adamw.learning_rate = 1e-4
+optax.adamw.weight_decay = 1e-4
+"""
+
+
+def test_the_parts_of_nci_train_together(prepared, tmp_path):
+  """Of one gin file, and what it trains answers."""
+  experiment = tmp_path / 'nci.gin'
+  experiment.write_text(NCI)
+  arguments = bindings(
+    'dsi_squadshifts.gin', prepared, tmp_path / 'run', TRAIN_STEPS=1
+  )
+  files = ['--gin_file=runs/genret_train.gin', f'--gin_file={experiment}']
+  arguments += ['--gin.EVAL_PERIOD=0', '--gin.NUM_DECODES=3']
+  assert train_tool.main([*files, *arguments]) == 0
+  run = json.loads((tmp_path / 'run' / 'run.json').read_text())
+  assert run['objective']['name'] == 'Consistency'
+  assert run['objective']['cross_entropy']['label_smoothing'] == 0.1
+  # The first step of Adam is as long as its rate.
+  before, after = (
+    checkpoints.load_model(tmp_path / 'run', step=step)[1] for step in (0, 1)
+  )
+  moved = jax.tree.map(lambda a, b: np.abs(a - b).max(), before, after)
+  for name, rate in (
+    ('encoder', 2e-4),
+    ('token_embedder', 2e-4),
+    ('decoder', 1e-4),
+    ('prefix_map', 1e-4),
+  ):
+    longest = max(jax.tree.leaves(moved[name]))
+    assert longest == pytest.approx(rate, rel=0.05), name
+  searcher = Searcher.load(tmp_path / 'run')
+  assert searcher.module.config.pawa_layers == 1
+  assert len(searcher.search(tiny.WORDS[0], k=3)) == 3
 
 
 @pytest.mark.parametrize('path', RUNS, ids=lambda path: path.name)

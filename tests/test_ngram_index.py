@@ -50,6 +50,10 @@ def test_an_index_is_opened_as_built(collection, tmp_path):
   assert identifiers.vocab_size(tmp_path / 'a') == built.vocab_size
   assert identifiers.are_ngrams(tmp_path / 'a')
   assert isinstance(identifiers.constraint(tmp_path / 'a'), FMIndex)
+  with pytest.raises(
+    ValueError, match=r'with tokens of their own in .*, got te'
+  ):
+    identifiers.first_token(tmp_path / 'a')
   initial = embeddings.load(tmp_path / 'a')
   used = np.unique(np.concatenate(list(map(built.fm.document, range(3)))))
   used = used[used < built.marks.end]

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from genret.models import checkpoints
 from genret.path_optimizer import by_path
 
 pytestmark = pytest.mark.optax
@@ -77,3 +78,19 @@ def test_a_path_that_holds_nothing_is_named():
     optimizer.init(PARAMS)
   whole = {'encoder': 0, 'encoder_b': 0, 'decoder': 0, '': 0}
   by_path({name: optax.sgd(1.0) for name in whole}).init(PARAMS)
+
+
+def test_its_state_is_kept_in_checkpoints(tmp_path):
+  optimizer = by_path({'encoder': optax.adam(1e-3), '': optax.adafactor(1e-3)})
+  state = optimizer.init(PARAMS)
+  _, after = optimizer.update(PARAMS, state, PARAMS)
+  with checkpoints.checkpoint_manager(tmp_path) as manager:
+    checkpoints.save_step(manager, 1, PARAMS, after)
+    manager.wait_until_finished()
+    _, found = checkpoints.restore_step(manager, 1, PARAMS, state)
+  assert jax.tree.structure(found) == jax.tree.structure(after)
+  jax.tree.map(np.testing.assert_array_equal, found, after)
+  assert any(
+    np.any(a != b)
+    for a, b in zip(*map(jax.tree.leaves, (state, after)), strict=True)
+  )
