@@ -10,6 +10,8 @@
 | `<name>_set`       | its tokens, once each, no stop words -> identifier | train |
 | `<name>_chunks`    | random window of a document -> identifier | train           |
 | `<name>_keywords`  | salient words of a document -> identifier | train           |
+| `<name>_passages`  | rehearsed passages of a document -> identifier | train      |
+| `<name>_sentences` | rehearsed sentences of a document -> identifier | train     |
 | `<name>`           | the mixture of those with a rate above 0 | train           |
 
 In an experiment file the mixture is named by the call that registers it, so
@@ -24,7 +26,7 @@ that one gin file serves any corpus, under the embedded trainer and under T5X:
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ import seqio
 import tensorflow as tf
 
 from genret import embeddings, features, identifiers, text_files
+from genret import rehearsal as rehearsal_lib
 from genret import vocabulary as vocabulary_lib
 from genret.baselines.bm25 import ENGLISH_STOP_WORDS
 from genret.corpus import documents_hash, load_collection, read_documents
@@ -53,6 +56,7 @@ def mixture(
   query_prefix: str = '',
   passage_prefix: str = '',
   pseudo_queries: str | os.PathLike[str] | None = None,
+  rehearsal: str = 'summary',
   unseen_share: float = 0.0,
   unseen_seed: int = 0,
   first_length: int = 64,
@@ -76,6 +80,7 @@ def mixture(
     passage_prefix: put before documents.
     pseudo_queries: for 'generated', as `genret index fm` takes them: a file, or
       the name of a split.
+    rehearsal: which 'passages' and 'sentences': one of `rehearsal.CHOICES`.
     unseen_share: keep the training pairs of so many documents out of
       'retrieval' (`genret.unseen`); all else of them is trained on.
     unseen_seed: which ones.
@@ -96,7 +101,7 @@ def mixture(
     tuple(sorted(rates.items())),
     (query_prefix, passage_prefix),
     text_files.file_state(pseudo_queries),
-    (unseen_share, unseen_seed),
+    (rehearsal, unseen_share, unseen_seed),
     (first_length, tuple(chunk_lengths), tuple(keyword_lengths)),
   )
   if _REGISTERED.get(name) == signature:
@@ -121,7 +126,7 @@ def mixture(
       features.indexing_examples, table=table, prefix=passage_prefix
     ),
   )
-  tasks = {
+  tasks: dict[str, Callable[[str], None]] = {
     'retrieval': lambda task: add(
       task,
       source=beir_folder.pairs_source(
@@ -138,6 +143,19 @@ def mixture(
         features.retrieval_examples, table=table, prefix=query_prefix
       ),
     ),
+    **{
+      kind: functools.partial(
+        lambda task, kind: add(
+          task,
+          source=_rehearsal_source(corpus, kind, rehearsal),
+          examples=functools.partial(
+            features.retrieval_examples, table=table, prefix=passage_prefix
+          ),
+        ),
+        kind=kind,
+      )
+      for kind in rehearsal_lib.KINDS
+    },
     'first': lambda task: documents(
       task,
       augment=functools.partial(features.first_tokens, length=first_length),
@@ -262,17 +280,45 @@ def _generated_source(
   corpus: str | os.PathLike[str],
   pseudo_queries: str | os.PathLike[str] | None,
 ) -> seqio.DataSource:
-  """Pairs of pseudo-queries and their documents, in memory.
-
-  In an order that is random but the same every time, since seqio shuffles only
-  within a window.
-  """
+  """Pairs of pseudo-queries and their documents."""
   queries_of = read_pseudo_queries(pseudo_queries, load_collection(corpus))
   pairs = [(q, doc_id) for doc_id, of in queries_of.items() for q in of]
   if not pairs:
     raise ValueError(
       f'Expected pseudo-queries in {pseudo_queries}, found none; generate some.'
     )
+  return _memory_source(pairs)
+
+
+def _rehearsal_source(
+  corpus: str | os.PathLike[str], kind: str, choice: str
+) -> seqio.DataSource:
+  """Pairs of a part of a document and its id."""
+  pairs = [
+    (part, document.doc_id)
+    for document in read_documents(corpus)
+    for part in rehearsal_lib.contents(
+      document.text,
+      kind,
+      choice,
+      key=document.doc_id,
+      stop_words=ENGLISH_STOP_WORDS,
+    )
+  ]
+  if not pairs:
+    raise ValueError(
+      f'Expected documents with text, {corpus} has none to rehearse; leave '
+      f"'{kind}' out of the rates."
+    )
+  return _memory_source(pairs)
+
+
+def _memory_source(pairs: Sequence[tuple[str, str]]) -> seqio.DataSource:
+  """Texts and the ids of their documents.
+
+  In an order that is random but the same every time, since seqio shuffles only
+  within a window.
+  """
   order = np.random.default_rng(0).permutation(len(pairs))
   columns = {
     'query': [pairs[i][0] for i in order],

@@ -28,6 +28,7 @@ LAYER_OF = {
   'genret.qrels_reader': 0,
   'genret.metrics': 0,
   'genret.plots': 0,
+  'genret.rehearsal': 0,
   'genret.report': 0,
   'genret.runs': 0,
   'genret.text_files': 0,

@@ -17,7 +17,8 @@ import tensorflow as tf
 import tiny_collection
 
 from genret import corpus as corpus_lib
-from genret import identifiers, vocabulary
+from genret import identifiers, rehearsal, vocabulary
+from genret.baselines.bm25 import ENGLISH_STOP_WORDS
 from genret.docids import build
 from genret.tasks import retrieval, text_pairs
 from genret.unseen import unseen_documents
@@ -562,3 +563,41 @@ def test_pairs_of_unseen_documents_are_not_trained_on(folders, tmp_path):
   assert len(examples(pairs)) == sum(
     not unseen.issuperset(of) for of in collection.qrels['train'].values()
   )
+
+
+@pytest.mark.parametrize('choice', ['leading', 'summary'])
+def test_parts_of_documents_are_rehearsed(folders, choice):
+  name = register(
+    folders,
+    f'rehearsal_{choice}',
+    rates={'passages': 1, 'sentences': 2},
+    rehearsal=choice,
+    passage_prefix='which ',
+  )
+  _, docids, collection = folders
+  pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)
+  for kind in ('passages', 'sentences'):
+    expected = sorted(
+      (
+        vocabulary.encode(pieces, [f'which {part}'], max_length=6)[0].tolist(),
+        rows[document.doc_id],
+      )
+      for document in collection.documents
+      for part in rehearsal.contents(
+        document.text,
+        kind,
+        choice,
+        key=document.doc_id,
+        stop_words=ENGLISH_STOP_WORDS,
+      )
+    )
+    found = examples(f'{name}_{kind}')
+    assert expected == sorted(
+      (
+        np.pad(row['inputs'], (0, 6 - len(row['inputs']))).tolist(),
+        row['targets'].tolist(),
+      )
+      for row in found
+    )
+  with pytest.raises(ValueError, match="got 'best' of 'passages'"):
+    register(folders, name, rates={'passages': 1}, rehearsal='best')
