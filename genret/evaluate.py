@@ -5,19 +5,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genret import metrics, report, runs
+from genret import metrics, report, runs, unseen
 from genret.baselines.bm25 import BM25, random_order
 from genret.baselines.expansion import expanded
 from genret.corpus import Collection, load_collection
 from genret.models import checkpoints
 from genret.pseudo_queries import read_pseudo_queries
-from genret.searcher import Searcher
+from genret.searcher import SETTINGS_FILE, Searcher
 
 if TYPE_CHECKING:
   from genret.dense_searcher import DenseSearcher
@@ -42,6 +43,34 @@ class System:
   evaluation: metrics.Evaluation
   rates: Mapping[str, float]
   seconds: float
+
+  def parts(
+    self,
+    qrels: Mapping[str, Mapping[str, int]],
+    unseen_share: float = 0.0,
+    unseen_seed: int = 0,
+  ) -> dict[str, dict[str, float]]:
+    """The same measures on queries for seen and for unseen documents apart.
+
+    Args:
+      qrels: judgements of the queries.
+      unseen_share: of the documents (`genret.unseen`); nothing is told apart
+        where 0.
+      unseen_seed: which ones.
+
+    Returns:
+      Means by 'seen' and 'unseen', of those that have queries.
+    """
+    if not unseen_share:
+      return {}
+    parts = unseen.split_queries(qrels, unseen_share, unseen_seed)
+    return {
+      part: metrics.evaluate(
+        runs.trec_scores(self.run), of, list(self.evaluation.mean)
+      ).mean
+      for part, of in parts.items()
+      if of
+    }
 
 
 def split_queries(
@@ -226,6 +255,7 @@ def write_report(
       for name, system in systems.items()
       if name != 'bm25'
     },
+    **_parts(folder, systems, qrels),
     'collection': collection.name,
     'corpus_hash': collection.hash,
     'docids_hash': searcher.docids_hash,
@@ -239,3 +269,26 @@ def write_report(
   }
   report.write_report(folder / 'report.json', result)
   return result
+
+
+def _parts(
+  run_folder: Path,
+  systems: Mapping[str, System],
+  qrels: Mapping[str, Mapping[str, int]],
+) -> dict[str, Any]:
+  """For a report: seen and unseen documents apart, where the run has them."""
+  settings = json.loads((run_folder / SETTINGS_FILE).read_text())
+  withheld = {
+    name: settings[name]
+    for name in ('unseen_share', 'unseen_seed')
+    if name in settings
+  }
+  if not withheld:
+    return {}
+  return withheld | {
+    'parts': {
+      f'{name}, {part}': means
+      for name, system in systems.items()
+      for part, means in system.parts(qrels, **withheld).items()
+    }
+  }

@@ -58,6 +58,8 @@ _DECODING = 'decoding'
 # what is read of a document.
 VECTORS = 'vectors'
 _VECTOR_SETTINGS = ('retriever', 'document_length', 'passage_prefix')
+# Which documents' queries training withheld (`genret.unseen`).
+_UNSEEN_SETTINGS = ('unseen_share', 'unseen_seed')
 
 
 class Searcher:
@@ -563,10 +565,15 @@ def write_settings(
     run_folder: an existing folder.
     settings: corpus (folder, or '' for hits without text), input_length,
       num_beams and query_prefix; for identifiers also decoding, for n-grams
-      keys and scoring; of a dual
-      encoder retriever, document_length and passage_prefix.
+      keys and scoring; of a dual encoder retriever, document_length and
+      passage_prefix; where queries were withheld unseen_share and unseen_seed.
   """
-  more = {_DECODING, *_NGRAM_SETTINGS, *_VECTOR_SETTINGS}
+  more = {
+    _DECODING,
+    *_NGRAM_SETTINGS,
+    *_UNSEEN_SETTINGS,
+    *_VECTOR_SETTINGS,
+  }
   assert set(settings) - more == set(_SETTINGS)
   write_text(
     Path(run_folder) / SETTINGS_FILE,

@@ -54,6 +54,8 @@ def train(
   use_cached_tasks: bool = False,
   query_prefix: str = '',
   passage_prefix: str = '',
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
   seed: int = 0,
   num_beams: int = 10,
   decoding: Mapping[str, Any] | None = None,
@@ -93,6 +95,9 @@ def train(
       the same as in training.
     passage_prefix: put before documents where the searcher reads them, as a
       dual encoder does; the same as in training.
+    unseen_share: how many documents the tasks withhold the training queries of
+      (`genret.unseen`); evaluations then tell seen and unseen ones apart.
+    unseen_seed: which ones.
     seed: of parameters, data order and dropout.
     num_beams: K of the evaluation and of the searcher.
     decoding: how identifiers are decoded: fields of `DecodingOptions`, by name.
@@ -137,6 +142,9 @@ def train(
       documents = collection.documents
       check_corpus(documents, found, str(corpus))
     del collection  # large, and needed no more
+  withheld: dict[str, Any] = {}
+  if unseen_share:
+    withheld = {'unseen_share': unseen_share, 'unseen_seed': unseen_seed}
   run_folder.mkdir(parents=True, exist_ok=True)
   run_folders.claim(
     run_folder,
@@ -149,6 +157,7 @@ def train(
       'objective': describe(objective),
       'query_prefix': query_prefix,
       'seed': seed,
+      **withheld,
       **retrieval,
     },
   )
@@ -164,6 +173,7 @@ def train(
     'decoding': dict(decoding or {}),
     'keys': dict(keys or {}),
     'scoring': dict(scoring or {}),
+    **withheld,
     **retrieval,
   }
   write_settings(run_folder, settings)
@@ -250,6 +260,8 @@ def train(
       searcher.params = state[0]
       measured = evaluate_searcher(searcher, queries, qrels)
       scalars = {**measured.evaluation.mean, **measured.rates}
+      for part, means in measured.parts(qrels, **withheld).items():
+        scalars |= {f'{part}/{name}': value for name, value in means.items()}
       write(step, {f'{eval_split}/{name}': v for name, v in scalars.items()})
       best = measured.evaluation.mean['Success@10']
       shown[f'{eval_split} Success@10'] = f'{best:.3f}'

@@ -37,19 +37,31 @@ def unseen_documents(
   )
 
 
-def by_visibility(
-  qrels: Mapping[str, Mapping[str, int]], unseen: frozenset[str]
-) -> dict[str, dict[str, Mapping[str, int]]]:
-  """Splits judged queries into 'seen' and 'unseen'.
+def split_queries(
+  qrels: Mapping[str, Mapping[str, int]], share: float, seed: int = 0
+) -> dict[str, dict[str, dict[str, int]]]:
+  """Judged queries for 'seen' documents, and those for 'unseen' ones.
 
   A query is unseen where every relevant document of it is; one without a relevant
-  document is seen.
+  document is seen. The judgements tell which documents there are: others ask for
+  nothing.
+
+  Args:
+    qrels: `{query_id: {doc_id: relevance}}`.
+    share: as `unseen_documents` takes it.
+    seed: likewise.
+
+  Returns:
+    Both parts, those without queries too; their queries in order.
   """
-  found: dict[str, dict[str, Mapping[str, int]]] = {'seen': {}, 'unseen': {}}
+  unseen = unseen_documents(
+    {d for of in qrels.values() for d in of}, share, seed
+  )
+  found: dict[str, dict[str, dict[str, int]]] = {'seen': {}, 'unseen': {}}
   for query_id, judged in qrels.items():
     relevant = [doc_id for doc_id, grade in judged.items() if grade > 0]
     hidden = bool(relevant) and unseen.issuperset(relevant)
-    found['unseen' if hidden else 'seen'][query_id] = judged
+    found['unseen' if hidden else 'seen'][query_id] = dict(judged)
   return found
 
 

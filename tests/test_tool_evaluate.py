@@ -9,6 +9,7 @@ import pytest
 import pytrec_eval
 
 from genret import metrics, run_formats, runs, tools
+from genret.unseen import unseen_documents
 
 QRELS = 'q1 0 d1 1\nq1 0 d2 2\nq2 0 d3 1\nq3 0 d4 1\n'
 RUN = 'q1 Q0 d2 1 2.0 a\nq1 Q0 d1 2 1.0 a\nq2 Q0 d9 1 1.0 a\nq8 Q0 d1 1 1 a\n'
@@ -39,6 +40,27 @@ def test_the_table_is_read_by_a_person(files, capsys):
     'mine: judged queries without a document, each scored 0: 1\n'
     'mine: queries without judgements, left out: 1\n'
   )
+
+
+def test_seen_and_unseen_documents_apart(files, capsys):
+  share = ['--unseen-share', '0.5', '--unseen-seed', '8']
+  words = ['--run', files['mine'], '--qrels', files['qrels'], *share]
+  unseen = unseen_documents(['d1', 'd2', 'd3', 'd4'], 0.5, 8)
+  assert {'d4'} < unseen < {'d1', 'd2', 'd3', 'd4'}
+  hidden = {'q1': {'d1', 'd2'}, 'q2': {'d3'}, 'q3': {'d4'}}
+  hidden = {qid for qid, of in hidden.items() if of <= unseen}
+  assert evaluate(*words, '--measures', 'Success@1', '--json') == 0
+  found = json.loads(capsys.readouterr().out)
+  value = {'q1': 1.0, 'q2': 0.0, 'q3': 0.0}
+  for part, qids in (('unseen', hidden), ('seen', set(value) - hidden)):
+    assert found[part] == {
+      'measures': {'Success@1': sum(value[q] for q in qids) / len(qids)},
+      'judged_queries': len(qids),
+    }
+  assert evaluate(*words, '--baseline', files['other']) == 0
+  shown = capsys.readouterr().out
+  assert '\nmine, unseen  ' in shown
+  assert f'{len(hidden)} of them for unseen documents' in shown
 
 
 def test_every_format_of_runs(files, tmp_path, capsys):

@@ -8,6 +8,7 @@ import gin
 import pytest
 import tiny
 
+from genret import unseen
 from genret.corpus import load_collection
 from genret.docids import build
 from genret.tools import main as genret_main
@@ -77,6 +78,7 @@ def test_trains_and_reports(tmp_path, capsys):
     'MODEL_DIR': repr(str(tmp_path / 'run')),
     'TRAIN_STEPS': 3,
     'BATCH_SIZE': 16,
+    'UNSEEN_SHARE': 0.5,
     't5.T5Config.emb_dim': 32,
     't5.T5Config.num_heads': 2,
     't5.T5Config.head_dim': 16,
@@ -85,9 +87,24 @@ def test_trains_and_reports(tmp_path, capsys):
   words = [f'--gin.{name}={value}' for name, value in bindings.items()]
   words += ['--report', 'test', '--pseudo-queries', 'train']
   assert train_tool.main([*FILES, *words]) == 0
-  assert 'Success@10' in capsys.readouterr().out
+  assert 'genret, unseen' in capsys.readouterr().out
   report = json.loads((tmp_path / 'run' / 'report.json').read_text())
   assert report['systems']['genret']['legal_rate'] == 1.0
   assert 0 < report['systems']['docT5query']['Success@10'] <= 1
   assert report['seconds']['train'] > 0
+  # Seen and unseen documents apart, in the report and along the way.
+  assert (report['unseen_share'], report['unseen_seed']) == (0.5, 0)
+  collection = load_collection(tmp_path / 'corpus')
+  parts = unseen.split_queries(collection.qrels['test'], 0.5)
+  for name, means in report['systems'].items():
+    sums = [
+      len(of) * report['parts'][f'{name}, {part}']['RR@10']
+      for part, of in parts.items()
+    ]
+    assert sum(sums) / report['queries'] == pytest.approx(means['RR@10'])
+  lines = (tmp_path / 'run' / 'log.jsonl').read_text().splitlines()
+  log = [json.loads(line) for line in lines]
+  assert {'dev/seen/Success@1', 'dev/unseen/Success@1'} <= set(log[0])
+  run = json.loads((tmp_path / 'run' / 'run.json').read_text())
+  assert run['unseen_share'] == 0.5
   assert 'TRAIN_STEPS = 3' in (tmp_path / 'run' / 'config.gin').read_text()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genret.unseen import by_visibility, unseen_documents
+from genret.unseen import split_queries, unseen_documents
 
 IDS = st.lists(st.text(max_size=4), unique=True, max_size=12)
 
@@ -46,15 +46,22 @@ def test_no_share():
 
 
 def test_a_query_is_unseen_where_all_its_documents_are():
+  ids = [str(number) for number in range(40)]
+  unseen = unseen_documents(ids, 0.5, 3)
+  u, v = sorted(unseen)[:2]
+  s = min(set(ids) - unseen)
   qrels = {
-    'hidden': {'u': 1},
-    'mixed': {'u': 1, 's': 2},
-    'open': {'s': 1},
-    'judged': {'u': 2, 's': 0},
-    'nothing': {'u': 0},
+    'hidden': {u: 1},
+    'both': {u: 1, v: 1},
+    'mixed': {u: 1, s: 2},
+    'open': {s: 1},
+    'judged': {u: 2, s: 0},
+    'nothing': {u: 0},
   }
-  found = by_visibility(qrels, frozenset('u'))
+  found = split_queries(qrels, 0.5, 3)
   assert list(found) == ['seen', 'unseen']
-  assert list(found['unseen']) == ['hidden', 'judged']
+  assert list(found['unseen']) == ['hidden', 'both', 'judged']
   assert list(found['seen']) == ['mixed', 'open', 'nothing']
-  assert found['unseen']['judged'] is qrels['judged']
+  assert found['unseen']['judged'] == qrels['judged']
+  assert split_queries({}, 0.5) == {'seen': {}, 'unseen': {}}
+  assert split_queries(qrels, 0.0) == {'seen': qrels, 'unseen': {}}

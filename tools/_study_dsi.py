@@ -41,7 +41,7 @@ from genret.text_files import write_text
 from genret.tools import _dsi_page
 from genret.tools import train as train_tool
 from genret.tools._studies import Judged, load_judged
-from genret.unseen import by_visibility, unseen_documents
+from genret.unseen import split_queries
 
 UNSEEN_SHARE = 0.5
 
@@ -244,12 +244,9 @@ class _Corpus:
     return self.judged.collection
 
   @functools.cached_property
-  def parts(self) -> dict[str, dict[str, Mapping[str, int]]]:
+  def parts(self) -> dict[str, dict[str, dict[str, int]]]:
     """Judgements of queries for seen documents, and of those for unseen ones."""
-    unseen = unseen_documents(
-      [d.doc_id for d in self.collection.documents], UNSEEN_SHARE
-    )
-    return by_visibility(self.judged.qrels, unseen)
+    return split_queries(self.judged.qrels, UNSEEN_SHARE)
 
   def has(self, cell: Cell) -> bool:
     """Whether what the cell needs was given."""
@@ -333,7 +330,6 @@ def _dual_encoder(of: _Corpus, seed: int, steps: int | None) -> dict[str, Any]:
   docids = of.docids('atomic', 'latent')
   bindings = {
     'text_pairs.task.name': f'dual_encoder_{of.collection.name}',
-    'text_pairs.task.unseen_share': UNSEEN_SHARE,
   }
   return _run(
     of,
@@ -355,7 +351,6 @@ def _trained(
   bindings: dict[str, Any] = {
     'retrieval.mixture.name': f'dsi_{of.collection.name}',
     'retrieval.mixture.rates': rates,
-    'retrieval.mixture.unseen_share': UNSEEN_SHARE,
   }
   if 'generated' in rates:
     bindings['retrieval.mixture.pseudo_queries'] = of.pseudo_queries
@@ -394,6 +389,7 @@ def _run(
     'MODEL_DIR': str(folder),
     'SEED': seed,
     'EVAL_PERIOD': 0,
+    'UNSEEN_SHARE': UNSEEN_SHARE,
     **({} if steps is None else {'TRAIN_STEPS': steps}),
     **bindings,
   }

@@ -18,7 +18,7 @@ import json
 import os
 from typing import Any
 
-from genret import corpus, metrics, report
+from genret import corpus, metrics, report, unseen
 from genret.run_formats import FORMATS, read_run
 
 
@@ -31,15 +31,18 @@ def main(argv: list[str]) -> int:
       f'{args.format!r}; choose one of these.'
     )
   qrels = corpus.read_qrels(args.qrels)
+  parts = _parts(args, qrels)
   result = _score(args.run, args.format, qrels, args.measures)
   baseline, p_values = None, {}
   if args.baseline is not None:
     baseline = _score(args.baseline, args.format, qrels, args.measures)
     p_values = metrics.significance(result, baseline, seed=args.seed)
   if args.json:
-    print(json.dumps(_as_json(args, result, baseline, p_values), indent=2))
+    print(
+      json.dumps(_as_json(args, result, parts, baseline, p_values), indent=2)
+    )
   else:
-    print(_as_text(args, result, baseline, p_values))
+    print(_as_text(args, result, parts, baseline, p_values))
   return 0
 
 
@@ -63,11 +66,33 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     metavar='M',
     help=f'names of ir_measures (default: {" ".join(metrics.MEASURES)})',
   )
+  add(
+    '--unseen-share',
+    type=float,
+    default=0.0,
+    help='tell apart queries for the documents whose training queries were '
+    'withheld, this share of all',
+  )
+  add('--unseen-seed', type=int, default=0, help='which documents [0]')
   add('--baseline', metavar='RUN', help='run file to compare with')
   add('--seed', type=int, default=0, help='of the randomization test')
   add('--format', default='trec', help=f'of the runs: {", ".join(FORMATS)}')
   add('--json', action='store_true', help='print JSON instead of a table')
   return parser.parse_args(argv)
+
+
+def _parts(
+  args: argparse.Namespace, qrels: corpus.Qrels
+) -> dict[str, metrics.Evaluation]:
+  """The run on queries for seen and for unseen documents, where wanted."""
+  if not args.unseen_share:
+    return {}
+  parts = unseen.split_queries(qrels, args.unseen_share, args.unseen_seed)
+  return {
+    part: _score(args.run, args.format, of, args.measures)
+    for part, of in parts.items()
+    if of
+  }
 
 
 def _score(
@@ -84,6 +109,7 @@ def _score(
 def _as_json(
   args: argparse.Namespace,
   result: metrics.Evaluation,
+  parts: dict[str, metrics.Evaluation],
   baseline: metrics.Evaluation | None,
   p_values: dict[str, float],
 ) -> dict[str, Any]:
@@ -95,6 +121,8 @@ def _as_json(
     'missing_queries': len(result.missing),
     'unjudged_queries': len(result.unjudged),
   }
+  for part, of in parts.items():
+    found[part] = {'measures': of.mean, 'judged_queries': _judged(of)}
   if baseline is not None:
     found |= {
       'baseline': args.baseline,
@@ -108,6 +136,7 @@ def _as_json(
 def _as_text(
   args: argparse.Namespace,
   result: metrics.Evaluation,
+  parts: dict[str, metrics.Evaluation],
   baseline: metrics.Evaluation | None,
   p_values: dict[str, float],
 ) -> str:
@@ -122,7 +151,11 @@ def _as_text(
     systems[name], scored[name] = baseline.mean, baseline
     systems['p'] = p_values
     lines.append('p: paired randomization test, two-sided')
+  for part, of in parts.items():
+    systems[f'{_name(args.run)}, {part}'] = of.mean
   lines.append(f'{_judged(result)} judged queries')
+  for part, of in parts.items():
+    lines.append(f'{_judged(of)} of them for {part} documents')
   for name, evaluation in scored.items():
     if evaluation.missing:
       lines.append(

@@ -170,6 +170,9 @@ def report(
   print()
   print(format_table(found['systems'], found['p_values_against_bm25']))
   print('* p < 0.05, ** p < 0.01 against bm25 (paired randomisation).')
+  if 'parts' in found:
+    print()
+    print(format_table(found['parts']))
   print(
     f'Left behind: {folder}/report.json, {picture}, {folder}/{split}.*.trec'
   )
