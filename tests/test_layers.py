@@ -32,6 +32,7 @@ LAYER_OF = {
   'genret.runs': 0,
   'genret.text_files': 0,
   'genret.vocabulary': 0,
+  'genret.vector_files': 0.1,
   'genret.explain': 0.1,
   'genret.explain_marks': 0.2,
   'genret.explain_page': 0.3,

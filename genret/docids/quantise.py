@@ -28,12 +28,21 @@ _SAMPLE = 1_000_000
 _DISTANCES = 2**24
 
 
-def sample_rows(count: int, seed: int = 0) -> np.ndarray:
-  """The vectors that centroids are fitted to, in order: all, or a million."""
-  if count <= _SAMPLE:
+def sample_rows(
+  count: int, seed: int = 0, most: int | None = None
+) -> np.ndarray:
+  """Those of `count` rows that are looked at: all, or some in order.
+
+  Args:
+    count: rows that there are.
+    seed: of the choice.
+    most: rows to choose; as many as centroids are fitted to where None.
+  """
+  most = _SAMPLE if most is None else most
+  if count <= most:
     return np.arange(count)
   generator = np.random.default_rng(seed)
-  return np.sort(generator.choice(count, _SAMPLE, replace=False))
+  return np.sort(generator.choice(count, most, replace=False))
 
 
 def blocks(count: int, width: int) -> Iterator[slice]:
