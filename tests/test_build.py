@@ -59,12 +59,17 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
   options = options_of(scheme, documents, tmp_path / 'more')
   arguments = {'scheme': scheme, 'seed': 3, 'options': options}
   table = make(collection, tmp_path / 'a', **arguments)
-  assert table.meta == {
+  found = dict(table.meta)
+  settings = found.pop('settings')
+  assert settings['vocabulary_size'] == 120
+  assert set(settings['files']) == set(options) & {'queries'}
+  assert found == {
     'scheme': scheme,
     'options': options,
     'seed': 3,
     'corpus_hash': collection.hash,
     'text_tokens': vocabulary.load_vocabulary(tmp_path / 'a').get_piece_size(),
+    'pieces': vocabulary.load_vocabulary(tmp_path / 'a').get_piece_size(),
     'vocabulary_hash': hashlib.sha256(
       (tmp_path / 'a' / 'spiece.model').read_bytes()
     ).hexdigest(),

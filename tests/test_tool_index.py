@@ -149,7 +149,8 @@ def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
   assert found == {
     'documents': str(tiny_collection.SIZE),
     'scheme': 'naive',
-    'text tokens': str(table.meta['text_tokens']),
+    'text tokens': f'{table.meta["text_tokens"]} ({table.meta["pieces"]} pieces: '
+    'the corpus has no 120 as was asked for)',
     'vocabulary': '128',
     'tokens per identifier': f'{min(lengths)} to {max(lengths)}, mean '
     f'{sum(lengths) / len(lengths):.2f}',
@@ -195,7 +196,7 @@ def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
     ),
     (
       ['--embeddings', 'gone.npy'],
-      r'Expected --embeddings to be an .npy file, found no gone.npy; check .*',
+      r'Expected document vectors in an \.npy file, found no gone\.npy; check .*',
     ),
     (['--vocabulary', 'gone'], 'Expected a SentencePiece model at gone, .*'),
     (['--scheme', 'best'], r"Expected one of the schemes atomic, .*'best'\."),
@@ -214,16 +215,16 @@ def test_a_mistake_gets_one_sentence(corpus, tmp_path, capsys, words, message):
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
-    (b'', r'to be an \.npy file of numbers, .* is none \(.*\); write it with'),
-    (b'1 2 3\n', r'to be an \.npy file of numbers, .* is none \(.*\); write'),
-    (np.array([{}]), r'to be an \.npy file of numbers, .* \(.*pickle.*\); wri'),
-    (np.ones((3, 2))[:-1].tobytes(), r'to be an \.npy file of numbers'),
+    (b'', r'in an \.npy file of numbers, .* is none \(.*\); write it with'),
+    (b'1 2 3\n', r'in an \.npy file of numbers, .* is none \(.*\); write'),
+    (np.array([{}]), r'in an \.npy file of numbers, .* \(.*Python objects.*\); wri'),
+    (np.ones((3, 2))[:-1].tobytes(), r'in an \.npy file of numbers'),
     (np.ones(tiny_collection.SIZE), r'of real numbers \[.* shape \(30,\) in '),
     (np.full((30, 2), 'x'), r'of real numbers .*, got <U1 of shape \(30, 2\)'),
     (np.ones((30, 2), bool), r'of real numbers .*, got bool of shape'),
     (np.diag([0, np.nan]), r'of finite numbers, row 1 of .* has others; embed'),
     (np.diag([np.inf, 0]), r'of finite numbers, row 0 of .* has others; embed'),
-    (np.ones((3, 2)), r'vectors \[30, any\], .* got shape \(3, 2\); embed the'),
+    (np.ones((3, 2)), r'\[30, any\], .* got shape \(3, 2\); embed the'),
   ],
 )  # fmt: skip
 def test_wrong_vectors_get_one_sentence(
@@ -237,7 +238,7 @@ def test_wrong_vectors_get_one_sentence(
   assert index(corpus, tmp_path / 'out', '--embeddings', str(path)) == 2
   error = capsys.readouterr().err
   assert re.match(
-    rf'genret index: Expected (--embeddings )?{message}', error
+    rf'genret index: Expected (document )?(vectors )?{message}', error
   ), error
   assert error.count('\n') == 1
   assert not (tmp_path / 'out').exists()
