@@ -254,6 +254,124 @@ def test_the_help_lists_schemes_and_an_example(capsys):
     assert scheme in text
 
 
+def extend(old, corpus, output, *words) -> int:
+  """genret index docids --extend."""
+  return tools.main(
+    [
+      *('index', 'docids', '--extend', str(old), '--corpus', str(corpus)),
+      *('--output', str(output), *words),
+    ]
+  )
+
+
+@pytest.fixture
+def few(corpus, tmp_path):
+  """The first twenty documents, and vectors of all."""
+  lines = (corpus[0] / 'corpus.jsonl').read_text().splitlines()
+  (tmp_path / 'few').mkdir()
+  (tmp_path / 'few' / 'corpus.jsonl').write_text('\n'.join(lines[:20]))
+  size = len(lines)
+  vectors = np.random.default_rng(0).normal(size=(size, 3)).astype(np.float32)
+  np.save(tmp_path / 'vectors.npy', vectors)
+  np.save(tmp_path / 'vectors_of_few.npy', vectors[:20])
+  return tmp_path / 'few', None
+
+
+def test_documents_are_added(corpus, few, tmp_path, capsys):
+  given = ('--embeddings', str(tmp_path / 'vectors_of_few.npy'))
+  options = ('--option', 'k=4', '--option', 'levels=2')
+  old, new = tmp_path / 'old', tmp_path / 'new'
+  assert index(few, old, *given, *options, scheme='rq-kmeans') == 0
+  capsys.readouterr()
+  given = ('--embeddings', str(tmp_path / 'vectors.npy'))
+  assert extend(old, corpus[0], new, *given) == 0
+  table = DocidTable.load(new)
+  vectors = np.load(tmp_path / 'vectors.npy')
+  expected = build.extend(old, corpus[1], tmp_path / 'b', vectors=vectors)
+  assert (table.hash, table.meta) == (expected.hash, expected.meta)
+  width = DocidTable.load(old).token_rows_DxL.shape[1]
+  np.testing.assert_array_equal(
+    DocidTable.load(old).token_rows_DxL, table.token_rows_DxL[:20, :width]
+  )
+  shown = capsys.readouterr().out
+  assert re.search(r'added  10\n +documents  30\n +scheme  rq-kmeans\n', shown)
+
+
+@pytest.mark.parametrize(
+  ('words', 'message'),
+  [
+    ((), r'Expected vectors of 3 numbers, as .* got no vectors; new docu'),
+    (('--seed', '3'), r'Expected no --seed beside --extend, got 3; it is'),
+    (('--vocabulary-size', '9'), 'Expected no --vocabulary-size beside'),
+    (('--dimensions', '9'), 'Expected no --dimensions beside --extend'),
+    (('--queries-split', 'x'), 'Expected no --queries-split beside'),
+    (('--text-tokens', '9'), 'Expected no --text-tokens beside'),
+    (('--vocabulary', 'x'), 'Expected no --vocabulary beside'),
+    (('--option', 'k=3'), r'that name files \(there are none\), got k; the'),
+  ],
+)
+def test_what_the_old_identifiers_settle(
+  corpus, few, tmp_path, capsys, words, message
+):
+  given = ('--embeddings', str(tmp_path / 'vectors_of_few.npy'))
+  old = tmp_path / 'old'
+  assert index(few, old, *given, scheme='rq-kmeans') == 0
+  capsys.readouterr()
+  assert extend(old, corpus[0], tmp_path / 'new', *words) == 2
+  error = capsys.readouterr().err
+  assert re.match(rf'genret index: .*{message}', error), error
+  assert error.count('\n') == 1
+  assert not (tmp_path / 'new').exists()
+
+
+def test_either_a_scheme_or_old_identifiers(corpus, tmp_path, capsys):
+  words = ('index', 'docids', '--corpus', str(corpus[0]), '--output', 'x')
+  for more in ((), ('--scheme', 'atomic', '--extend', 'y')):
+    with pytest.raises(SystemExit) as stop:
+      tools.main([*words, *more])
+    assert stop.value.code == 2
+    assert '--extend' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('scheme', 'options', 'warned'),
+  [
+    (
+      'rq-kmeans',
+      ['k=30'],
+      'k=30 is not below the 30 documents: a single code',
+    ),
+    ('rq-kmeans', [], 'k=256 is not below the 30 documents'),
+    ('pq', [], 'k=256 is not below'),
+    ('hierarchical-kmeans', ['k=40', 'c=5'], 'k=40 is not below'),
+    ('rq-kmeans', ['k=29'], ''),
+    ('hierarchical-kmeans', ['k=40', 'c=30'], ''),
+    ('random-codes', [], ''),
+    ('atomic', [], ''),
+  ],
+)
+def test_codes_that_say_nothing(
+  corpus, tmp_path, capsys, scheme, options, warned
+):
+  words = [word for option in options for word in ('--option', option)]
+  assert index(corpus, tmp_path, *words, scheme=scheme) == 0
+  shown = capsys.readouterr().out
+  assert bool(warned) == ('warning' in shown)
+  assert build.degenerate(DocidTable.load(tmp_path)).startswith(warned)
+  if warned:
+    assert re.search(rf'warning  {warned}.*; take a smaller k\.\n', shown)
+    assert 'k' in build.options_of(scheme)
+
+
+def test_as_many_pieces_as_were_asked_for(corpus, tmp_path, capsys):
+  assert index(corpus, tmp_path, '--vocabulary-size', '45') == 0
+  assert re.search(r'text tokens  45\n', capsys.readouterr().out)
+  model = str(tmp_path / vocabulary.VOCABULARY_FILE)
+  other = tmp_path / 'other'
+  assert index(corpus, other, '--vocabulary', model) == 0
+  assert re.search(r'text tokens  45\n', capsys.readouterr().out)
+
+
 def test_fm_holds_the_documents(corpus, tmp_path, capsys):
   folder, collection = corpus
   words = ('index', 'fm', '--corpus', str(folder), '--vocabulary-size', '120')
