@@ -231,6 +231,10 @@ def test_parts_are_quantised_alone():
     assert code[:, part].tolist() == expected
   turned = product.fit(vectors, parts=2, k=4)
   assert (turned.encode(vectors) != code).any()
+  parts = np.split(vectors @ turned.rotation_ExE, [3], axis=1)
+  for part, centroids in enumerate(turned.centroids):
+    expected = [((v - centroids) ** 2).sum(1).argmin() for v in parts[part]]
+    assert turned.encode(vectors)[:, part].tolist() == expected
   np.testing.assert_allclose(
     turned.rotation_ExE @ turned.rotation_ExE.T, np.eye(5), atol=1e-6
   )

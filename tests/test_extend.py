@@ -255,11 +255,29 @@ def test_digits_of_positions_stay_apart():
 
 def test_random_codes_run_out():
   table = name('random-codes', documents(0, 6), draw(6), levels=2, k=3)
-  name('random-codes', documents(6, 3), draw(3), old=table, levels=2, k=3)
+  full = name(
+    'random-codes', documents(6, 3), draw(3), old=table, levels=2, k=3
+  )
+  assert len(set(identifiers(full))) == 9
   with pytest.raises(
     ValueError, match=r'at least 10 documents, got 3\^2; index from scratch wi'
   ):
     name('random-codes', documents(6, 4), draw(4), old=table, levels=2, k=3)
+
+
+def test_random_codes_are_drawn_again_where_they_are_taken():
+  options = {'levels': 2, 'k': 30}
+  drawn = name('random-codes', documents(0, 150), draw(150), **options)
+  table = name(
+    'random-codes', documents(150, 60), draw(60), old=drawn, **options
+  )
+  assert len(set(identifiers(table))) == 210
+  # Without the first ones some would have been theirs.
+  none = DocidTable([], np.zeros((0, 2), int), [], 384)
+  alone = name(
+    'random-codes', documents(150, 60), draw(60), old=none, **options
+  )
+  assert len(set(identifiers(drawn)) | set(identifiers(alone))) < 210
 
 
 def test_a_state_comes_back_from_its_folder(tmp_path):
@@ -371,6 +389,12 @@ def test_texts_fold_in_where_they_were(collection, monkeypatch):
     monkeypatch.setattr(embeddings, '_BLOCK', block)
     folded = embeddings.fold_in(space.token_VxE, [*rows, []])
     np.testing.assert_allclose(folded, space.document_DxE, atol=1e-5)
+  # The space is what a model's start keeps.
+  table = name('atomic', documents(0, 31), draw(31))
+  initial = embeddings.initial_embeddings(space, table)
+  kept = embeddings.latent_space(initial, len(space.token_VxE))
+  np.testing.assert_allclose(kept.token_VxE, space.token_VxE, atol=1e-6)
+  np.testing.assert_array_equal(kept.idf_V, space.idf_V)
 
 
 def test_given_vectors_go_on(collection, tmp_path):

@@ -58,10 +58,10 @@ def kmeans_centroids(
   """Centroids of k-means, float32 [K, E].
 
   Args:
-    vector_NxE: real numbers.
+    vector_NxE: real numbers; all of them are read, so give `sample_rows`.
     k: how many; fewer where there are fewer distinct vectors, but at least one,
       which is 0 where there are no vectors.
-    seed: of the solver, and of the sample where there are many vectors.
+    seed: of the solver.
     restarts: starts of the solver, of which the best counts.
 
   Raises:
@@ -71,8 +71,6 @@ def kmeans_centroids(
     raise ValueError(f'Expected k of at least 1, got {k}.')
   if not len(vector_NxE):
     return np.zeros((1, vector_NxE.shape[1]), np.float32)
-  if len(vector_NxE) > _SAMPLE:
-    vector_NxE = vector_NxE[sample_rows(len(vector_NxE), seed)]
   vector_NxE = np.ascontiguousarray(vector_NxE, np.float32)
   count = len(vector_NxE)
   solver = MiniBatchKMeans if count >= _MINI_BATCH_FROM else KMeans
