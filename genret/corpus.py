@@ -20,10 +20,9 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from typing import Any
 
-from genret import ir_datasets_reader, qrels_reader
+from genret import ir_datasets_reader, qrels_reader, unseen
 from genret.text_files import PathLike, read_lines
 
 Qrels = dict[str, dict[str, int]]
@@ -95,18 +94,24 @@ class Collection:
     )
 
   def queries_by_document(
-    self, split: str | None, *, withheld: AbstractSet[str] = frozenset()
+    self,
+    split: str | None,
+    *,
+    unseen_share: float = 0.0,
+    unseen_seed: int = 0,
   ) -> dict[str, list[str]]:
     """For each document id the queries of the split that it answers.
 
     Args:
       split: name of a file in qrels/; None for no queries at all.
-      withheld: documents that get none (`genret.unseen`).
+      unseen_share: so many documents get none (`genret.unseen`).
+      unseen_seed: which ones.
 
     Raises:
       ValueError: there is no such split.
     """
     found: dict[str, list[str]] = {d.doc_id: [] for d in self.documents}
+    withheld = unseen.unseen_documents(found, unseen_share, unseen_seed)
     if split is None:
       return found
     if split not in self.qrels:

@@ -23,6 +23,9 @@ from sklearn.decomposition import TruncatedSVD
 from genret import array_folder
 from genret.docids.table import DocidTable
 
+# Texts that are folded in at a time.
+_BLOCK = 10_000
+
 
 class LatentSpace(NamedTuple):
   """Vectors of a truncated SVD, both float32."""
@@ -33,7 +36,7 @@ class LatentSpace(NamedTuple):
 
 
 def latent_semantic_analysis(
-  token_lists: Sequence[Sequence[int]],
+  token_lists: Sequence[Sequence[int] | np.ndarray],
   vocab_size: int,
   *,
   dimensions: int = 256,
@@ -58,27 +61,16 @@ def latent_semantic_analysis(
   """
   if not len(token_lists):
     raise ValueError('Expected documents to analyse, got none.')
-  lengths_D = np.array([len(tokens) for tokens in token_lists])
-  tokens = np.concatenate([np.asarray(t, np.int64) for t in token_lists])
-  if tokens.size and (tokens.min() < 0 or tokens.max() >= vocab_size):
-    raise ValueError(
-      f'Expected tokens in [0, {vocab_size}), got {tokens.min()} to '
-      f'{tokens.max()}; use the vocabulary that the text was encoded with.'
-    )
-  rows = np.repeat(np.arange(len(lengths_D)), lengths_D)
-  counts_DxV = sparse.coo_matrix(
-    (np.ones(len(tokens), np.float32), (rows, tokens)),
-    shape=(len(lengths_D), vocab_size),
-  ).tocsr()
+  counts_DxV = _counts(token_lists, vocab_size)
   documents_V = np.bincount(counts_DxV.indices, minlength=vocab_size)
-  idf_V = np.log((1 + len(lengths_D)) / (1 + documents_V)) + 1
+  idf_V = np.log((1 + len(token_lists)) / (1 + documents_V)) + 1
   weights_DxV = counts_DxV.copy()
   weights_DxV.data = (1 + np.log(counts_DxV.data)) * idf_V[counts_DxV.indices]
   norms_D = np.sqrt(weights_DxV.multiply(weights_DxV).sum(1).A1)
   weights_DxV = sparse.diags(1 / np.maximum(norms_D, 1e-12)) @ weights_DxV
 
   rank = min(dimensions, min(weights_DxV.shape) - 1)
-  document_DxE = np.zeros((len(lengths_D), dimensions), np.float32)
+  document_DxE = np.zeros((len(token_lists), dimensions), np.float32)
   token_VxE = np.zeros((vocab_size, dimensions), np.float32)
   if rank > 0 and weights_DxV.nnz:
     svd = TruncatedSVD(rank, random_state=seed)
@@ -88,6 +80,44 @@ def latent_semantic_analysis(
     token_VxE[documents_V == 0] = 0
   idf_V = np.where(documents_V > 0, idf_V, 0).astype(np.float32)
   return LatentSpace(token_VxE, idf_V, unit_rows(document_DxE))
+
+
+def fold_in(
+  token_VxE: np.ndarray, token_lists: Sequence[Sequence[int] | np.ndarray]
+) -> np.ndarray:
+  """Vectors of texts in a latent space, float32 [D, E], of unit length or 0.
+
+  Texts that the space was made of get the vectors that they have there.
+
+  Args:
+    token_VxE: of a `LatentSpace`.
+    token_lists: D texts as token ids in [0, V).
+  """
+  vector_DxE = np.zeros((len(token_lists), token_VxE.shape[1]), np.float32)
+  for first in range(0, len(token_lists), _BLOCK):
+    rows = slice(first, first + _BLOCK)
+    count_BxV = _counts(token_lists[rows], len(token_VxE))
+    count_BxV.data = 1 + np.log(count_BxV.data)
+    vector_DxE[rows] = unit_rows(count_BxV @ token_VxE)
+  return vector_DxE
+
+
+def _counts(
+  token_lists: Sequence[Sequence[int] | np.ndarray], vocab_size: int
+) -> sparse.csr_matrix:
+  """How often each text has each token, float32 [D, V] sparse."""
+  lengths_D = [len(tokens) for tokens in token_lists]
+  tokens = np.concatenate([np.asarray(t, np.int64) for t in token_lists])
+  if tokens.size and (tokens.min() < 0 or tokens.max() >= vocab_size):
+    raise ValueError(
+      f'Expected tokens in [0, {vocab_size}), got {tokens.min()} to '
+      f'{tokens.max()}; use the vocabulary that the text was encoded with.'
+    )
+  rows = np.repeat(np.arange(len(lengths_D)), lengths_D)
+  return sparse.coo_matrix(
+    (np.ones(len(tokens), np.float32), (rows, tokens)),
+    shape=(len(lengths_D), vocab_size),
+  ).tocsr()
 
 
 def unit_rows(x_NxE: np.ndarray) -> np.ndarray:
@@ -107,6 +137,29 @@ class InitialEmbeddings(NamedTuple):
   input_VxE: np.ndarray  # float32, unit rows: what a token means
   output_VxE: np.ndarray  # float32, unit rows; 0 off identifiers and eos
   idf_V: np.ndarray  # float32, inverse document frequency; 0 off the text
+  # float32, lengths of the tokens' vectors in the latent space; 0 off the text.
+  # Vectors of older builds, and of n-grams, have none.
+  norm_V: np.ndarray | None = None
+
+
+def latent_space(initial: InitialEmbeddings, pieces: int) -> LatentSpace:
+  """The space that `initial_embeddings` took words from, without documents.
+
+  Args:
+    initial: the vectors that a model starts from.
+    pieces: V, tokens of the text.
+
+  Raises:
+    ValueError: if the lengths of the tokens' vectors were not kept.
+  """
+  if initial.norm_V is None:
+    raise ValueError(
+      'Expected latent vectors that documents can be folded into, these are of '
+      'an older version of genret, or of n-grams; index from scratch.'
+    )
+  token_VxE = initial.input_VxE[:pieces, :-1] * initial.norm_V[:pieces, None]
+  nothing_0xE = np.zeros((0, token_VxE.shape[1]), np.float32)
+  return LatentSpace(token_VxE, initial.idf_V[:pieces], nothing_0xE)
 
 
 def initial_embeddings(
@@ -156,9 +209,10 @@ def initial_embeddings(
   )
   seen_V = space.token_VxE.any(1)
   input_VxE[:pieces][seen_V] = np.pad(space.token_VxE[seen_V], ((0, 0), (0, 1)))
-  idf_V = np.zeros(table.vocab_size, np.float32)
+  idf_V, norm_V = np.zeros((2, table.vocab_size), np.float32)
   idf_V[:pieces] = space.idf_V
-  return InitialEmbeddings(unit_rows(input_VxE), output_VxE, idf_V)
+  norm_V[:pieces] = np.linalg.norm(space.token_VxE, axis=1)
+  return InitialEmbeddings(unit_rows(input_VxE), output_VxE, idf_V, norm_V)
 
 
 # A fresh writer of n-grams: how much of a word's unit vector says nothing but
@@ -208,11 +262,12 @@ def save(
     initial: the vectors.
     identity: its hash.
   """
+  arrays = {k: v for k, v in initial._asdict().items() if v is not None}
   array_folder.save(
     Path(docids) / 'latent',
     kind='genret.latent',
     version=1,
-    arrays=initial._asdict(),
+    arrays=arrays,
     meta={'docids_hash': identity},
   )
 
@@ -284,7 +339,9 @@ class LatentInit:
 
 
 def identifier_words(
-  table: DocidTable, token_lists: Sequence[Sequence[int]], idf_V: np.ndarray
+  table: DocidTable,
+  token_lists: Sequence[Sequence[int] | np.ndarray],
+  idf_V: np.ndarray,
 ) -> sparse.csr_matrix:
   """How much each word says about each identifier token.
 
@@ -302,7 +359,7 @@ def identifier_words(
   """
   lengths_D = [len(tokens) for tokens in token_lists]
   words = np.concatenate([np.asarray(t, np.int64) for t in token_lists])
-  documents = np.repeat(np.arange(len(lengths_D)), lengths_D)
+  documents = np.repeat(np.arange(len(token_lists)), lengths_D)
   size = table.vocab_size
   weight_DxV = sparse.coo_matrix(
     (idf_V[words], (documents, words)), shape=(len(table), size)

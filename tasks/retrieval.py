@@ -357,9 +357,10 @@ def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:
 
 def _check_unseen(table: DocidTable, share: float, seed: int) -> None:
   """Refuses a table whose vectors know queries that are to be withheld."""
-  if not share or 'queries_split' not in table.meta:
+  settings = table.meta.get('settings', {})
+  if not share or settings.get('queries_split') is None:
     return
-  known = (table.meta['unseen_share'], table.meta['unseen_seed'])
+  known = (settings['unseen_share'], settings['unseen_seed'])
   if known != (share, seed):
     raise ValueError(
       f'Expected identifiers that know no query of the unseen documents '

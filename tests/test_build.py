@@ -59,12 +59,17 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
   options = options_of(scheme, documents, tmp_path / 'more')
   arguments = {'scheme': scheme, 'seed': 3, 'options': options}
   table = make(collection, tmp_path / 'a', **arguments)
-  assert table.meta == {
+  found = dict(table.meta)
+  settings = found.pop('settings')
+  assert settings['vocabulary_size'] == 120
+  assert set(settings['files']) == set(options) & {'queries'}
+  assert found == {
     'scheme': scheme,
     'options': options,
     'seed': 3,
     'corpus_hash': collection.hash,
     'text_tokens': vocabulary.load_vocabulary(tmp_path / 'a').get_piece_size(),
+    'pieces': vocabulary.load_vocabulary(tmp_path / 'a').get_piece_size(),
     'vocabulary_hash': hashlib.sha256(
       (tmp_path / 'a' / 'spiece.model').read_bytes()
     ).hexdigest(),
@@ -168,8 +173,8 @@ def test_given_vectors_are_clustered(collection, tmp_path):
   first = table.token_rows_DxL[:, 0]
   assert len(set(first[::2])) == len(set(first[1::2])) == 1
   assert first[0] != first[1]
-  digits = clusters.hierarchical_digits(vectors, k=2, c=20, seed=1)
-  assert table.lengths_D.tolist() == [len(row) for row in digits]
+  digit_DxL, _ = clusters.hierarchical_clusters(vectors, k=2, c=20, seed=1)
+  assert table.lengths_D.tolist() == (digit_DxL >= 0).sum(1).tolist()
   assert table.meta['options'] == {'k': 2, 'c': 20}
 
 

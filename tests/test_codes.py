@@ -219,8 +219,9 @@ def test_many_vectors_are_clustered_in_mini_batches(monkeypatch):
 
 def test_parts_are_quantised_alone():
   vectors = draw(40, 5)
-  code, sizes = product.product_codes(vectors, parts=2, k=4, rotate=False)
-  assert sizes == [4, 4]
+  found = product.fit(vectors, parts=2, k=4, rotate=False)
+  assert found.sizes == [4, 4]
+  code = found.encode(vectors)
   for part, columns in enumerate((slice(0, 3), slice(3, 5))):
     centroids = quantise.kmeans_centroids(vectors[:, columns], 4, seed=part)
     expected = [
@@ -228,12 +229,19 @@ def test_parts_are_quantised_alone():
       for v in vectors[:, columns]
     ]
     assert code[:, part].tolist() == expected
-  turned, _ = product.product_codes(vectors, parts=2, k=4)
-  assert (turned != code).any()
+  turned = product.fit(vectors, parts=2, k=4)
+  assert (turned.encode(vectors) != code).any()
+  parts = np.split(vectors @ turned.rotation_ExE, [3], axis=1)
+  for part, centroids in enumerate(turned.centroids):
+    expected = [((v - centroids) ** 2).sum(1).argmin() for v in parts[part]]
+    assert turned.encode(vectors)[:, part].tolist() == expected
+  np.testing.assert_allclose(
+    turned.rotation_ExE @ turned.rotation_ExE.T, np.eye(5), atol=1e-6
+  )
   with pytest.raises(
     ValueError, match='Expected 1 to 5 parts, as many as dime'
   ):
-    product.product_codes(vectors, parts=6)
+    product.fit(vectors, parts=6)
 
 
 # --- Sinkhorn.

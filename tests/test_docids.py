@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genret.corpus import Document
-from genret.docids import atomic, build, clusters, text
+from genret.docids import atomic, build, clusters, digits, quantise, text
 from genret.docids.table import DocidTable
 
 SCHEMES = build.schemes()
@@ -299,6 +299,12 @@ def test_a_name_without_pieces_is_refused():
     )
 
 
+def clustered(vectors_DxE, **options):
+  """The digits of each document as a list."""
+  digit_DxL, _ = clusters.hierarchical_clusters(vectors_DxE, **options)
+  return [[digit for digit in row if digit >= 0] for row in digit_DxL.tolist()]
+
+
 def groups_of(digits):
   """{prefix: the documents below it} for every prefix, from empty on."""
   groups = {}
@@ -318,7 +324,7 @@ def groups_of(digits):
 def test_depth_grows_only_while_a_group_is_large(count, k, c, distinct):
   # Of all documents, of a few points, or of one point.
   vectors = draw(count)[np.arange(count) % distinct]
-  digits = clusters.hierarchical_digits(vectors, k=k, c=c)
+  digits = clustered(vectors, k=k, c=c)
   groups = groups_of(digits)
   names = {tuple(row) for row in digits}
   assert len(names) == len(digits) == count
@@ -341,7 +347,7 @@ def test_depth_grows_only_while_a_group_is_large(count, k, c, distinct):
 
 def test_documents_that_cannot_be_told_apart_keep_their_order():
   for count in (7, 50):
-    digits = clusters.hierarchical_digits(np.ones((count, 2)), k=3, c=4)
+    digits = clustered(np.ones((count, 2)), k=3, c=4)
     assert digits == sorted(digits)
 
 
@@ -354,7 +360,7 @@ def test_siblings_share_prefixes():
   order = np.random.default_rng(0).permutation(len(places))
   places = [places[i] for i in order]
   vectors = np.array([far[a] + near[b] + close[c] for a, b, c in places])
-  digits = clusters.hierarchical_digits(vectors.astype(float), k=3, c=3)
+  digits = clustered(vectors.astype(float), k=3, c=3)
   for place, row in zip(places, digits, strict=True):
     for other_place, other_row in zip(places, digits, strict=True):
       assert (place[0] == other_place[0]) == (row[0] == other_row[0])
@@ -372,21 +378,21 @@ def test_sizes_that_cannot_work(k, c):
   with pytest.raises(
     ValueError, match=f'Expected k >= 2 and c >= 1, got k={k}, c={c}'
   ):
-    clusters.hierarchical_digits(draw(9), k=k, c=c)
+    clustered(draw(9), k=k, c=c)
 
 
 def test_a_large_group_is_clustered_in_mini_batches(monkeypatch):
-  monkeypatch.setattr(clusters, '_MINI_BATCH_FROM', 20)
-  used, solver = [], clusters.MiniBatchKMeans
+  monkeypatch.setattr(quantise, '_MINI_BATCH_FROM', 20)
+  used, solver = [], quantise.MiniBatchKMeans
   monkeypatch.setattr(
-    clusters,
+    quantise,
     'MiniBatchKMeans',
     lambda *a, **kw: used.append(1) or solver(*a, **kw),
   )
   for vectors in (draw(40), np.ones((40, 2), np.float32)):
-    digits = clusters.hierarchical_digits(vectors, k=3, c=9)
+    digits = clustered(vectors, k=3, c=9)
     assert len(set(map(tuple, digits))) == 40
-    assert digits == clusters.hierarchical_digits(vectors, k=3, c=9)
+    assert digits == clustered(vectors, k=3, c=9)
     assert used
 
 
@@ -401,7 +407,7 @@ def test_positions_have_tokens_of_their_own_where_asked(options):
       assert not seen[i] & seen[j]
   options = options or {'k': 30, 'c': 30}
   shared = make('hierarchical-kmeans', draw(40), **options)
-  digits = clusters.hierarchical_digits(draw(40), **options)
+  digits = clustered(draw(40), **options)
   assert identifiers(shared) == [
     tuple(FIRST + digit for digit in row) for row in digits
   ]
@@ -415,8 +421,11 @@ def test_positions_have_tokens_of_their_own_where_asked(options):
 def test_every_digit_has_a_row_of_the_model():
   documents = [Document('a'), Document('b')]
   for aware, last, size in ((False, 299, 384), (True, 399, 512)):
-    table = clusters.digits_table(
-      documents, [[7], [0, 99]], first_token=FIRST, position_aware=aware
+    table = digits.digits_table(
+      documents,
+      np.array([[7, -1], [0, 99]]),
+      first_token=FIRST,
+      position_aware=aware,
     )
     assert identifiers(table) == [(FIRST + 7,), (FIRST, last)]
     assert table.vocab_size == size

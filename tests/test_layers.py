@@ -35,6 +35,7 @@ LAYER_OF = {
   'genret.unseen': 0,
   'genret.vocabulary': 0,
   'genret.corpora': 0.1,
+  'genret.vector_files': 0.1,
   'genret.explain': 0.1,
   'genret.explain_marks': 0.2,
   'genret.explain_page': 0.3,

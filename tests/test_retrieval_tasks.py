@@ -384,7 +384,7 @@ def test_arguments_that_cannot_work(folders, tmp_path):
   for rates in ({'chunks': 1, 'title': 1}, {'chunks': 0}, {'retrieval': -1}):
     with pytest.raises(
       ValueError,
-      match='Expected rates above 0 for some of retrieval, generated, first, set, '
+      match='Expected rates above 0 for some of retrieval, generated, passages, sentences, first, set, '
       'chunks, keywords, '
       f'got {re.escape(str(rates))}; name the tasks to mix',
     ):
@@ -531,7 +531,7 @@ def test_pairs_of_unseen_documents_are_not_trained_on(folders, tmp_path):
       dimensions=8,
       **more,
     )
-  assert tables['some'].meta['unseen_share'] == 0.5
+  assert tables['some'].meta['settings']['unseen_share'] == 0.5
   assert (
     retrieval.embeddings.load(tmp_path / 'some').output_VxE
     != retrieval.embeddings.load(tmp_path / 'all').output_VxE

@@ -149,7 +149,8 @@ def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
   assert found == {
     'documents': str(tiny_collection.SIZE),
     'scheme': 'naive',
-    'text tokens': str(table.meta['text_tokens']),
+    'text tokens': f'{table.meta["text_tokens"]} ({table.meta["pieces"]} pieces: '
+    'the corpus has no 120 as was asked for)',
     'vocabulary': '128',
     'tokens per identifier': f'{min(lengths)} to {max(lengths)}, mean '
     f'{sum(lengths) / len(lengths):.2f}',
@@ -195,7 +196,7 @@ def test_the_summary_is_read_by_a_person(corpus, tmp_path, capsys):
     ),
     (
       ['--embeddings', 'gone.npy'],
-      r'Expected --embeddings to be an .npy file, found no gone.npy; check .*',
+      r'Expected document vectors in an \.npy file, found no gone\.npy; check .*',
     ),
     (['--vocabulary', 'gone'], 'Expected a SentencePiece model at gone, .*'),
     (['--scheme', 'best'], r"Expected one of the schemes atomic, .*'best'\."),
@@ -214,16 +215,16 @@ def test_a_mistake_gets_one_sentence(corpus, tmp_path, capsys, words, message):
 @pytest.mark.parametrize(
   ('content', 'message'),
   [
-    (b'', r'to be an \.npy file of numbers, .* is none \(.*\); write it with'),
-    (b'1 2 3\n', r'to be an \.npy file of numbers, .* is none \(.*\); write'),
-    (np.array([{}]), r'to be an \.npy file of numbers, .* \(.*pickle.*\); wri'),
-    (np.ones((3, 2))[:-1].tobytes(), r'to be an \.npy file of numbers'),
+    (b'', r'in an \.npy file of numbers, .* is none \(.*\); write it with'),
+    (b'1 2 3\n', r'in an \.npy file of numbers, .* is none \(.*\); write'),
+    (np.array([{}]), r'in an \.npy file of numbers, .* \(.*Python objects.*\); wri'),
+    (np.ones((3, 2))[:-1].tobytes(), r'in an \.npy file of numbers'),
     (np.ones(tiny_collection.SIZE), r'of real numbers \[.* shape \(30,\) in '),
     (np.full((30, 2), 'x'), r'of real numbers .*, got <U1 of shape \(30, 2\)'),
     (np.ones((30, 2), bool), r'of real numbers .*, got bool of shape'),
     (np.diag([0, np.nan]), r'of finite numbers, row 1 of .* has others; embed'),
     (np.diag([np.inf, 0]), r'of finite numbers, row 0 of .* has others; embed'),
-    (np.ones((3, 2)), r'vectors \[30, any\], .* got shape \(3, 2\); embed the'),
+    (np.ones((3, 2)), r'\[30, any\], .* got shape \(3, 2\); embed the'),
   ],
 )  # fmt: skip
 def test_wrong_vectors_get_one_sentence(
@@ -237,7 +238,7 @@ def test_wrong_vectors_get_one_sentence(
   assert index(corpus, tmp_path / 'out', '--embeddings', str(path)) == 2
   error = capsys.readouterr().err
   assert re.match(
-    rf'genret index: Expected (--embeddings )?{message}', error
+    rf'genret index: Expected (document )?(vectors )?{message}', error
   ), error
   assert error.count('\n') == 1
   assert not (tmp_path / 'out').exists()
@@ -251,6 +252,124 @@ def test_the_help_lists_schemes_and_an_example(capsys):
   assert 'genret index docids --scheme atomic --corpus' in text
   for scheme in build.schemes():
     assert scheme in text
+
+
+def extend(old, corpus, output, *words) -> int:
+  """genret index docids --extend."""
+  return tools.main(
+    [
+      *('index', 'docids', '--extend', str(old), '--corpus', str(corpus)),
+      *('--output', str(output), *words),
+    ]
+  )
+
+
+@pytest.fixture
+def few(corpus, tmp_path):
+  """The first twenty documents, and vectors of all."""
+  lines = (corpus[0] / 'corpus.jsonl').read_text().splitlines()
+  (tmp_path / 'few').mkdir()
+  (tmp_path / 'few' / 'corpus.jsonl').write_text('\n'.join(lines[:20]))
+  size = len(lines)
+  vectors = np.random.default_rng(0).normal(size=(size, 3)).astype(np.float32)
+  np.save(tmp_path / 'vectors.npy', vectors)
+  np.save(tmp_path / 'vectors_of_few.npy', vectors[:20])
+  return tmp_path / 'few', None
+
+
+def test_documents_are_added(corpus, few, tmp_path, capsys):
+  given = ('--embeddings', str(tmp_path / 'vectors_of_few.npy'))
+  options = ('--option', 'k=4', '--option', 'levels=2')
+  old, new = tmp_path / 'old', tmp_path / 'new'
+  assert index(few, old, *given, *options, scheme='rq-kmeans') == 0
+  capsys.readouterr()
+  given = ('--embeddings', str(tmp_path / 'vectors.npy'))
+  assert extend(old, corpus[0], new, *given) == 0
+  table = DocidTable.load(new)
+  vectors = np.load(tmp_path / 'vectors.npy')
+  expected = build.extend(old, corpus[1], tmp_path / 'b', vectors=vectors)
+  assert (table.hash, table.meta) == (expected.hash, expected.meta)
+  width = DocidTable.load(old).token_rows_DxL.shape[1]
+  np.testing.assert_array_equal(
+    DocidTable.load(old).token_rows_DxL, table.token_rows_DxL[:20, :width]
+  )
+  shown = capsys.readouterr().out
+  assert re.search(r'added  10\n +documents  30\n +scheme  rq-kmeans\n', shown)
+
+
+@pytest.mark.parametrize(
+  ('words', 'message'),
+  [
+    ((), r'Expected vectors of 3 numbers, as .* got no vectors; new docu'),
+    (('--seed', '3'), r'Expected no --seed beside --extend, got 3; it is'),
+    (('--vocabulary-size', '9'), 'Expected no --vocabulary-size beside'),
+    (('--dimensions', '9'), 'Expected no --dimensions beside --extend'),
+    (('--queries-split', 'x'), 'Expected no --queries-split beside'),
+    (('--text-tokens', '9'), 'Expected no --text-tokens beside'),
+    (('--vocabulary', 'x'), 'Expected no --vocabulary beside'),
+    (('--option', 'k=3'), r'that name files \(there are none\), got k; the'),
+  ],
+)
+def test_what_the_old_identifiers_settle(
+  corpus, few, tmp_path, capsys, words, message
+):
+  given = ('--embeddings', str(tmp_path / 'vectors_of_few.npy'))
+  old = tmp_path / 'old'
+  assert index(few, old, *given, scheme='rq-kmeans') == 0
+  capsys.readouterr()
+  assert extend(old, corpus[0], tmp_path / 'new', *words) == 2
+  error = capsys.readouterr().err
+  assert re.match(rf'genret index: .*{message}', error), error
+  assert error.count('\n') == 1
+  assert not (tmp_path / 'new').exists()
+
+
+def test_either_a_scheme_or_old_identifiers(corpus, tmp_path, capsys):
+  words = ('index', 'docids', '--corpus', str(corpus[0]), '--output', 'x')
+  for more in ((), ('--scheme', 'atomic', '--extend', 'y')):
+    with pytest.raises(SystemExit) as stop:
+      tools.main([*words, *more])
+    assert stop.value.code == 2
+    assert '--extend' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ('scheme', 'options', 'warned'),
+  [
+    (
+      'rq-kmeans',
+      ['k=30'],
+      'k=30 is not below the 30 documents: a single code',
+    ),
+    ('rq-kmeans', [], 'k=256 is not below the 30 documents'),
+    ('pq', [], 'k=256 is not below'),
+    ('hierarchical-kmeans', ['k=40', 'c=5'], 'k=40 is not below'),
+    ('rq-kmeans', ['k=29'], ''),
+    ('hierarchical-kmeans', ['k=40', 'c=30'], ''),
+    ('random-codes', [], ''),
+    ('atomic', [], ''),
+  ],
+)
+def test_codes_that_say_nothing(
+  corpus, tmp_path, capsys, scheme, options, warned
+):
+  words = [word for option in options for word in ('--option', option)]
+  assert index(corpus, tmp_path, *words, scheme=scheme) == 0
+  shown = capsys.readouterr().out
+  assert bool(warned) == ('warning' in shown)
+  assert build.degenerate(DocidTable.load(tmp_path)).startswith(warned)
+  if warned:
+    assert re.search(rf'warning  {warned}.*; take a smaller k\.\n', shown)
+    assert 'k' in build.options_of(scheme)
+
+
+def test_as_many_pieces_as_were_asked_for(corpus, tmp_path, capsys):
+  assert index(corpus, tmp_path, '--vocabulary-size', '45') == 0
+  assert re.search(r'text tokens  45\n', capsys.readouterr().out)
+  model = str(tmp_path / vocabulary.VOCABULARY_FILE)
+  other = tmp_path / 'other'
+  assert index(corpus, other, '--vocabulary', model) == 0
+  assert re.search(r'text tokens  45\n', capsys.readouterr().out)
 
 
 def test_fm_holds_the_documents(corpus, tmp_path, capsys):

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prepare a corpus: name its documents, or index the n-grams that they hold.
 
-`docids` writes identifiers, their vocabulary and latent vectors; `fm` writes an
+`docids` writes identifiers, their vocabulary and latent vectors, and with --extend
+those of a corpus that has grown, the old ones as they are; `fm` writes an
 FM-index of each document's title and text (and of queries that it answers, where
 these are given), with the vocabulary beside it.
 
@@ -12,6 +13,7 @@ example:
     --corpus genret:squadshifts_wiki --queries-split train --output docids
   genret index docids --scheme rq-kmeans --option collisions=sinkhorn \\
     --embeddings vectors.npy --corpus my_beir_folder --output docids
+  genret index docids --extend docids --corpus larger_folder --output larger
   genret index fm --corpus my_beir_folder --vocabulary spiece.model --output fm
   genret index fm --corpus my_beir_folder --dimensions 512 --output fm
 """
@@ -21,14 +23,17 @@ import re
 import time
 from collections.abc import Sequence
 
-import numpy as np
-
-from genret import ngram_index
+from genret import ngram_index, vector_files
 from genret.constraints import fm_files
 from genret.constraints.trie import Trie
 from genret.corpus import load_collection
 from genret.docids import build, codes
+from genret.docids.table import DocidTable
 from genret.pseudo_queries import read_pseudo_queries
+
+# Defaults of identifiers.
+_VOCABULARY_SIZE = 8000
+_DIMENSIONS = 512
 
 
 def main(argv: Sequence[str]) -> int:
@@ -69,7 +74,14 @@ def main(argv: Sequence[str]) -> int:
 
 def _add_docids(docids: argparse.ArgumentParser) -> None:
   add = docids.add_argument
-  add('--scheme', required=True, help=', '.join(build.schemes()))
+  either = docids.add_mutually_exclusive_group(required=True)
+  either.add_argument('--scheme', help=', '.join(build.schemes()))
+  either.add_argument(
+    '--extend',
+    metavar='FOLDER',
+    help='name the documents that --corpus has beyond those of this folder, as '
+    'it names them; the old ones keep their identifiers',
+  )
   add(
     '--corpus',
     required=True,
@@ -77,7 +89,12 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
   )
   add('--output', required=True, help='the folder to write')
   add('--vocabulary', help='a SentencePiece model; default: train one')
-  add('--vocabulary-size', type=int, default=8000, help='pieces to train')
+  add(
+    '--vocabulary-size',
+    type=int,
+    default=_VOCABULARY_SIZE,
+    help='pieces to train (default %(default)s)',
+  )
   add('--text-tokens', type=int, help='rows of the model that text takes')
   add('--queries-split', help="count this split's queries as document text")
   add(
@@ -87,8 +104,17 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
     help='withhold the queries of so many documents [0]',
   )
   add('--unseen-seed', type=int, default=0, help='which documents [0]')
-  add('--embeddings', help='.npy file of document vectors to cluster')
-  add('--dimensions', type=int, default=512, help='of the latent vectors')
+  add(
+    '--embeddings',
+    metavar='FILE',
+    help='.npy file of the vectors of all documents, to cluster',
+  )
+  add(
+    '--dimensions',
+    type=int,
+    default=_DIMENSIONS,
+    help='of the latent vectors (default %(default)s)',
+  )
   add(
     '--option',
     action='append',
@@ -157,8 +183,24 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
 
 
 def _docids(arguments: argparse.Namespace) -> dict[str, str]:
+  options = dict(map(_option, arguments.option))
+  vectors = None
+  if arguments.embeddings is not None:
+    vectors = vector_files.read(arguments.embeddings)
+  collection = load_collection(arguments.corpus)
+  if arguments.extend is not None:
+    _check_extension(arguments)
+    table = build.extend(
+      arguments.extend,
+      collection,
+      arguments.output,
+      vectors=vectors,
+      options=options,
+    )
+    old = len(DocidTable.load(arguments.extend))
+    return {'added': f'{len(table) - old:,}', **_summary(table)}
   table = build.build(
-    load_collection(arguments.corpus),
+    collection,
     arguments.output,
     scheme=arguments.scheme,
     vocabulary=arguments.vocabulary,
@@ -168,15 +210,40 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
     unseen_share=arguments.unseen_share,
     unseen_seed=arguments.unseen_seed,
     dimensions=arguments.dimensions,
-    vectors=_vectors(arguments.embeddings) if arguments.embeddings else None,
+    vectors=vectors,
     seed=arguments.seed,
-    options=dict(map(_option, arguments.option)),
+    options=options,
   )
+  return _summary(table)
+
+
+def _check_extension(arguments: argparse.Namespace) -> None:
+  """Refuses what the old identifiers have settled."""
+  settled = {
+    'vocabulary': None,
+    'vocabulary_size': _VOCABULARY_SIZE,
+    'text_tokens': None,
+    'queries_split': None,
+    'unseen_share': 0.0,
+    'unseen_seed': 0,
+    'dimensions': _DIMENSIONS,
+    'seed': 0,
+  }
+  for name, default in settled.items():
+    if getattr(arguments, name) != default:
+      raise ValueError(
+        f'Expected no --{name.replace("_", "-")} beside --extend, got '
+        f'{getattr(arguments, name)}; it is that of {arguments.extend}.'
+      )
+
+
+def _summary(table: DocidTable) -> dict[str, str]:
+  """What a person reads of a table."""
   lengths_D = table.lengths_D
   trie = Trie.from_table(table)
   used = [f'{u.used:,} ({u.perplexity:,.1f})' for u in codes.usage(table)]
   shown = [*used[:8], '...'] if len(used) > 8 else used
-  return {
+  rows = {
     'documents': f'{len(table):,}',
     'scheme': table.meta['scheme'],
     'text tokens': f'{table.meta["text_tokens"]:,}',
@@ -188,6 +255,14 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
     'trie': f'{trie.nbytes:,} bytes',
     'hash': table.hash[:16],
   }
+  asked = table.meta['settings']['vocabulary_size']
+  pieces = table.meta['pieces']
+  if asked is not None and pieces < asked:
+    rows['text tokens'] += (
+      f' ({pieces:,} pieces: the corpus has no {asked:,} as was asked for)'
+    )
+  warning = build.degenerate(table)
+  return {**rows, 'warning': warning} if warning else rows
 
 
 def _fm(arguments: argparse.Namespace) -> dict[str, str]:
@@ -223,36 +298,6 @@ def _fm(arguments: argparse.Namespace) -> dict[str, str]:
     'bytes in all': f'{index.nbytes:,} ({index.nbytes / tokens:.2f} a token)',
     'hash': found.hash[:16],
   }
-
-
-def _vectors(path: str) -> np.ndarray:
-  """Reads document vectors [D, any] of finite numbers."""
-  try:
-    with open(path, 'rb') as file:
-      vectors_DxE = np.lib.format.read_array(file, allow_pickle=False)
-  except FileNotFoundError as error:
-    raise FileNotFoundError(
-      f'Expected --embeddings to be an .npy file, found no {path}; check the '
-      'path.'
-    ) from error
-  except (OSError, ValueError) as error:
-    raise ValueError(
-      f'Expected --embeddings to be an .npy file of numbers, {path} is none '
-      f'({error}); write it with numpy.save.'
-    ) from error
-  if vectors_DxE.ndim != 2 or vectors_DxE.dtype.kind not in 'fiu':
-    raise ValueError(
-      'Expected --embeddings of real numbers [documents, any], got '
-      f'{vectors_DxE.dtype} of shape {vectors_DxE.shape} in {path}; write one '
-      'row for each document.'
-    )
-  finite_D = np.isfinite(vectors_DxE).all(1)
-  if not finite_D.all():
-    raise ValueError(
-      f'Expected --embeddings of finite numbers, row {int(finite_D.argmin())} '
-      f'of {path} has others; embed that document again.'
-    )
-  return vectors_DxE
 
 
 def _option(text: str) -> tuple[str, int | float | bool | str]:

@@ -23,7 +23,7 @@ from typing import Any
 from genret import embeddings
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import SQUADSHIFTS_WIKI, Collection, load_collection
-from genret.docids import build
+from genret.docids import build, on_demand
 from genret.docids.table import DocidTable
 from genret.models import checkpoints, weights
 from genret.tools import train as train_tool
@@ -57,7 +57,9 @@ def main(argv: Sequence[str]) -> int:
   if arguments.pretrained:
     table = _start_from(Path(arguments.pretrained), collection, folder)
   else:
-    table = _name_documents(collection, folder / 'index')
+    table = DocidTable.load(
+      on_demand.from_corpus(_CORPUS, folder / 'index', queries_split='train')
+    )
   _tell(
     2,
     'identifiers',
@@ -94,13 +96,6 @@ def main(argv: Sequence[str]) -> int:
   question = 'what is the highest mountain range outside asia'
   print(f'Ask it:  genret search --run {folder} "{question}"')
   return 0
-
-
-def _name_documents(collection: Collection, output: Path) -> DocidTable:
-  """Identifiers of the collection, made unless they are there."""
-  if (output / 'latent' / 'header.json').exists():
-    return DocidTable.load(output)
-  return build.build(collection, output, scheme='atomic', queries_split='train')
 
 
 def _start_from(

@@ -13,6 +13,7 @@ import sentencepiece
 
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Document
+from genret.docids import growth
 from genret.docids.table import DocidTable
 
 
@@ -23,8 +24,11 @@ def atomic(
   first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
+  old: DocidTable | None = None,
 ) -> DocidTable:
   """Names document i by token `first_token + i`.
+
+  Documents that are added take the tokens that follow.
 
   Args:
     documents: D documents.
@@ -32,14 +36,17 @@ def atomic(
     first_token: the first id that is free for identifiers.
     vectors: not used.
     seed: not used.
+    old: the table that the documents are added to.
   """
   del vocabulary, vectors, seed
-  token_Dx1 = first_token + np.arange(len(documents), dtype=np.int32)[:, None]
-  return DocidTable(
-    [document.doc_id for document in documents],
-    token_Dx1,
+  taken = 0 if old is None else len(old)
+  number_D = np.arange(taken, taken + len(documents), dtype=np.int32)
+  return growth.table(
+    documents,
+    first_token + number_D[:, None],
     np.ones(len(documents), np.int32),
-    vocabulary_lib.joint_size(first_token, len(documents)),
+    vocabulary_lib.joint_size(first_token, taken + len(documents)),
+    old=old,
   )
 
 

@@ -6,27 +6,69 @@ DSI's semantically structured identifiers (Tay et al., NeurIPS 2022): cluster
 the document vectors into k groups, name a document by its group's digit, and
 recurse into groups of more than c documents; the documents of a smaller group
 are numbered. Siblings share prefixes.
+
+The tree of clusters is kept: a document that is added goes down it by the nearest
+centroids and takes the next number of its group, which may grow beyond c. Large
+groups are clustered as `quantise` does it.
+
+D is the number of documents, E of dimensions, M of the groups that are split, C of
+their parts, L of positions.
 """
 
-import warnings
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import sentencepiece
-from sklearn.cluster import KMeans, MiniBatchKMeans
-from sklearn.exceptions import ConvergenceWarning
 
-from genret import vocabulary as vocabulary_lib
 from genret.corpus import Document
+from genret.docids import codes, digits, growth, quantise
 from genret.docids.table import DocidTable
 
-# Above this many documents a group is clustered in mini-batches.
-_MINI_BATCH_FROM = 20_000
+# Under these names a table keeps the tree, field by field.
+_KEPT = ('tree_first', 'tree_digit', 'tree_group', 'tree_centroid')
 
 
-def hierarchical_digits(
-  vectors_DxE: np.ndarray, *, k: int = 10, c: int = 100, seed: int = 0
-) -> list[list[int]]:
+class Tree(NamedTuple):
+  """Groups that are split, and their parts; the first is of all documents.
+
+  Attributes:
+    first_M1: the parts of group m are first[m] to first[m + 1].
+    digit_C: the digit that names a part among its siblings.
+    group_C: the group that a part is split as, -1 where its documents are
+      numbered.
+    centroid_CxE: float32.
+  """
+
+  first_M1: np.ndarray
+  digit_C: np.ndarray
+  group_C: np.ndarray
+  centroid_CxE: np.ndarray
+
+  def descend(self, vector_NxE: np.ndarray) -> np.ndarray:
+    """Digits of the parts that vectors fall into, int64 [N, L], padded with -1."""
+    group_N = np.full(len(vector_NxE), -1 if len(self.first_M1) < 2 else 0)
+    columns = []
+    while (group_N >= 0).any():
+      column_N = np.full(len(vector_NxE), -1)
+      next_N = np.full(len(vector_NxE), -1)
+      for group, rows in _runs(group_N, np.flatnonzero(group_N >= 0)):
+        parts = slice(self.first_M1[group], self.first_M1[group + 1])
+        part_N = parts.start + _nearest(
+          vector_NxE, rows, self.centroid_CxE[parts]
+        )
+        column_N[rows] = self.digit_C[part_N]
+        next_N[rows] = self.group_C[part_N]
+      columns.append(column_N)
+      group_N = next_N
+    return np.stack(columns, 1) if columns else np.zeros((len(group_N), 0), int)
+
+
+def hierarchical_clusters(
+  vector_DxE: np.ndarray, *, k: int = 10, c: int = 100, seed: int = 0
+) -> tuple[np.ndarray, Tree]:
   """The digits of each document, of varying number.
 
   Cluster digits lie in [0, k), the last digit in [0, c). A group that k-means
@@ -34,80 +76,122 @@ def hierarchical_digits(
   the recursion always ends.
 
   Args:
-    vectors_DxE: document vectors.
+    vector_DxE: document vectors.
     k: groups per level, at least 2.
     c: the largest group that is numbered instead of split, at least 1.
     seed: of k-means.
+
+  Returns:
+    int64 [D, L], padded with -1, and the tree.
 
   Raises:
     ValueError: if k or c is too small.
   """
   if k < 2 or c < 1:
     raise ValueError(f'Expected k >= 2 and c >= 1, got k={k}, c={c}.')
-  digits: list[list[int]] = [[] for _ in vectors_DxE]
-  groups = [np.arange(len(vectors_DxE))]
-  while groups:
-    group = groups.pop()
-    if len(group) <= c:
-      for number, document in enumerate(group):
-        digits[document].append(number)
-      continue
-    label = _split(vectors_DxE[group], k, seed)
-    for document, cluster in zip(group, label, strict=True):
-      digits[document].append(int(cluster))
-    groups += [group[label == cluster] for cluster in np.unique(label)]
-  return digits
+  first = [0]
+  digit_of: list[int] = []
+  group_of: list[int] = []
+  centroids = [np.zeros((0, vector_DxE.shape[1]), np.float32)]
+  columns: list[np.ndarray] = []
+  # The documents of each group of a level, and which part of the tree it is.
+  level: list[tuple[int | None, np.ndarray]] = [
+    (None, np.arange(len(vector_DxE)))
+  ]
+  while level:
+    column_D = np.full(len(vector_DxE), -1)
+    below: list[tuple[int | None, np.ndarray]] = []
+    for part, rows in level:
+      if len(rows) <= c:
+        column_D[rows] = np.arange(len(rows))
+        continue
+      if part is not None:
+        group_of[part] = len(first) - 1
+      label_N, centroid_KxE = _split(vector_DxE, rows, k, seed)
+      column_D[rows] = label_N
+      for digit, members in _runs(label_N, np.arange(len(rows))):
+        below.append((len(digit_of), rows[members]))
+        digit_of.append(digit)
+        group_of.append(-1)
+        centroids.append(centroid_KxE[digit][None])
+      first.append(len(digit_of))
+    columns.append(column_D)
+    level = below
+  tree = Tree(
+    np.array(first, np.int64),
+    np.array(digit_of, np.int32),
+    np.array(group_of, np.int64),
+    np.concatenate(centroids),
+  )
+  return np.stack(columns, 1), tree
 
 
-def _split(vectors_NxE: np.ndarray, k: int, seed: int) -> np.ndarray:
-  """k-means labels in [0, k); at least two differ."""
-  n = len(vectors_NxE)
-  distinct = len(np.unique(vectors_NxE, axis=0)) if n < _MINI_BATCH_FROM else n
-  if distinct > 1:
-    solver = KMeans if n < _MINI_BATCH_FROM else MiniBatchKMeans
-    with warnings.catch_warnings():
-      # Vectors equal up to rounding give fewer groups; that is no concern.
-      warnings.simplefilter('ignore', ConvergenceWarning)
-      label_N = solver(
-        min(k, distinct), n_init=3, random_state=seed
-      ).fit_predict(vectors_NxE)
-    if len(np.unique(label_N)) > 1:
-      return label_N
-  return np.arange(n) * k // n
+def _runs(
+  label_N: np.ndarray, rows: np.ndarray
+) -> list[tuple[int, np.ndarray]]:
+  """(label, those of the rows that have it, in order), labels ascending."""
+  order = rows[np.argsort(label_N[rows], kind='stable')]
+  bounds = np.flatnonzero(np.diff(label_N[order])) + 1
+  return [
+    (int(label_N[run[0]]), run) for run in np.split(order, bounds) if len(run)
+  ]
 
 
-def digits_table(
+def _split(
+  vector_DxE: np.ndarray, rows: np.ndarray, k: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """Labels in [0, k) of some vectors, at least two differ; and centroids."""
+  some = rows[quantise.sample_rows(len(rows), seed)]
+  sample_NxE = np.asarray(vector_DxE[some], np.float32)
+  centroid_KxE = quantise.kmeans_centroids(sample_NxE, k, seed=seed, restarts=3)
+  label_N = _nearest(vector_DxE, rows, centroid_KxE)
+  if label_N.min() < label_N.max():
+    return label_N, centroid_KxE
+  mean_E = sample_NxE.mean(0)
+  return np.arange(len(rows)) * k // len(rows), np.stack([mean_E] * k)
+
+
+def _nearest(
+  vector_DxE: np.ndarray, rows: np.ndarray, centroid_KxE: np.ndarray
+) -> np.ndarray:
+  """The nearest centroids of some vectors, which are not copied all at once."""
+  found = [np.zeros(0, np.int64)]
+  for block in quantise.blocks(len(rows), max(centroid_KxE.shape)):
+    vector_BxE = np.asarray(vector_DxE[rows[block]], np.float32)
+    found.append(quantise.nearest(vector_BxE, centroid_KxE))
+  return np.concatenate(found)
+
+
+def _clustered_table(
   documents: Sequence[Document],
-  digits: Sequence[Sequence[int]],
+  vector_DxE: np.ndarray,
+  old: DocidTable | None,
   *,
   first_token: int,
+  seed: int,
+  k: int,
+  c: int,
   position_aware: bool,
 ) -> DocidTable:
-  """Digits as tokens of their own, from `first_token` on.
-
-  Args:
-    documents: D documents.
-    digits: D rows of non-negative digits.
-    first_token: the first id that is free for identifiers.
-    position_aware: give each position its own tokens (NCI's two-dimensional
-      codes, Wang et al., NeurIPS 2022: token = position * width + digit)
-      instead of sharing the digits between positions.
-  """
-  lengths_D = np.array([len(row) for row in digits], np.int32)
-  longest = max(lengths_D, default=1)
-  token_DxL = np.zeros((len(digits), longest), np.int32)
-  used_DxL = np.arange(longest) < lengths_D[:, None]
-  token_DxL[used_DxL] = [digit for row in digits for digit in row]
-  width = int(token_DxL.max(initial=0)) + 1
-  if position_aware:
-    token_DxL += width * np.arange(longest, dtype=np.int32)
-  return DocidTable(
-    [document.doc_id for document in documents],
-    np.where(used_DxL, first_token + token_DxL, 0).astype(np.int32),
-    lengths_D,
-    vocabulary_lib.joint_size(
-      first_token, width * (longest if position_aware else 1)
-    ),
+  """Both schemes."""
+  if old is None:
+    digit_DxL, tree = hierarchical_clusters(vector_DxE, k=k, c=c, seed=seed)
+  else:
+    tree = Tree(*(np.asarray(old.state[name]) for name in _KEPT))
+    path_DxL = tree.descend(vector_DxE)
+    # The number goes on behind those that go the same way.
+    taken_NxL = digits.starts(old, first_token)
+    number_D = codes.numbers_of_equals(growth.stacked(taken_NxL, path_DxL, -1))
+    digit_DxL = np.pad(path_DxL, ((0, 0), (0, 1)), constant_values=-1)
+    end_D = (path_DxL >= 0).sum(1)
+    digit_DxL[np.arange(len(end_D)), end_D] = number_D[len(taken_NxL) :]
+  return digits.digits_table(
+    documents,
+    digit_DxL,
+    first_token=first_token,
+    position_aware=position_aware,
+    old=old,
+    state=dict(zip(_KEPT, tree, strict=True)),
   )
 
 
@@ -118,6 +202,7 @@ def hierarchical_kmeans(
   first_token: int,
   vectors: Callable[[], np.ndarray],
   seed: int = 0,
+  old: DocidTable | None = None,
   k: int = 10,
   c: int = 100,
 ) -> DocidTable:
@@ -129,13 +214,20 @@ def hierarchical_kmeans(
     first_token: the first id that is free for identifiers.
     vectors: gives the document vectors [D, E] to cluster.
     seed: of k-means.
+    old: the table that the documents are added to.
     k: groups per level.
     c: the largest group that is numbered instead of split.
   """
   del vocabulary
-  digits = hierarchical_digits(vectors(), k=k, c=c, seed=seed)
-  return digits_table(
-    documents, digits, first_token=first_token, position_aware=False
+  return _clustered_table(
+    documents,
+    vectors(),
+    old,
+    first_token=first_token,
+    seed=seed,
+    k=k,
+    c=c,
+    position_aware=False,
   )
 
 
@@ -146,6 +238,7 @@ def hierarchical_kmeans_2d(
   first_token: int,
   vectors: Callable[[], np.ndarray],
   seed: int = 0,
+  old: DocidTable | None = None,
   k: int = 30,
   c: int = 30,
 ) -> DocidTable:
@@ -154,9 +247,15 @@ def hierarchical_kmeans_2d(
   Takes the arguments of `hierarchical_kmeans`.
   """
   del vocabulary
-  digits = hierarchical_digits(vectors(), k=k, c=c, seed=seed)
-  return digits_table(
-    documents, digits, first_token=first_token, position_aware=True
+  return _clustered_table(
+    documents,
+    vectors(),
+    old,
+    first_token=first_token,
+    seed=seed,
+    k=k,
+    c=c,
+    position_aware=True,
   )
 
 

@@ -15,13 +15,14 @@ Residual codes have a third one, `sinkhorn`, in `residual`.
 D is the number of documents, L of positions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Document
+from genret.docids import growth
 from genret.docids.table import DocidTable
 
 COLLISIONS = ('token', 'share')
@@ -47,6 +48,8 @@ def code_table(
   *,
   first_token: int,
   collisions: str = 'token',
+  old: DocidTable | None = None,
+  state: Mapping[str, np.ndarray] | None = None,
 ) -> DocidTable:
   """Codes as tokens, from `first_token` on.
 
@@ -56,12 +59,16 @@ def code_table(
     sizes: how many codes each position has.
     first_token: the first id that is free for identifiers.
     collisions: one of COLLISIONS.
+    old: a table of such codes that the documents are added to; under `token`
+      their numbers go on behind those of its documents.
+    state: as `growth.table` takes it.
 
   Raises:
-    ValueError: for an unknown rule or codes out of range.
+    ValueError: for codes that do not fit, or an unknown rule.
   """
   check_choice('collisions', collisions, COLLISIONS)
-  code_DxL, sizes = np.asarray(code_DxL), list(sizes)
+  code_DxL = np.asarray(code_DxL, np.int64)
+  sizes = list(sizes)
   if code_DxL.shape != (len(documents), len(sizes)):
     raise ValueError(
       f'Expected codes [{len(documents)}, {len(sizes)}], got '
@@ -73,17 +80,41 @@ def code_table(
       f'{code_DxL.max(0)}; check how they were made.'
     )
   if collisions == 'token':
-    number_D = numbers_of_equals(code_DxL)
+    taken_NxL = codes_of(old, sizes, first_token)
+    number_D = numbers_of_equals(np.concatenate([taken_NxL, code_DxL]))
+    number_D = number_D[len(taken_NxL) :]
     code_DxL = np.column_stack([code_DxL, number_D])
     sizes.append(int(number_D.max(initial=0)) + 1)
-  offset_L = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, np.int64)
-  token_DxL = (first_token + offset_L + code_DxL).astype(np.int32)
-  return DocidTable(
-    [document.doc_id for document in documents],
+  token_DxL = (first_token + _offsets(sizes) + code_DxL).astype(np.int32)
+  return growth.table(
+    documents,
     token_DxL,
     np.full(len(documents), len(sizes), np.int32),
     vocabulary_lib.joint_size(first_token, sum(sizes)),
+    old=old,
+    state=state,
   )
+
+
+def codes_of(
+  table: DocidTable | None, sizes: Sequence[int], first_token: int
+) -> np.ndarray:
+  """The codes that `code_table` made a table of, int64 [D, L], without numbers.
+
+  Args:
+    table: None stands for one of no documents.
+    sizes: as `code_table` had them.
+    first_token: likewise.
+  """
+  if table is None:
+    return np.zeros((0, len(sizes)), np.int64)
+  token_DxL = table.token_rows_DxL[:, : len(sizes)].astype(np.int64)
+  return np.asarray(token_DxL - first_token - _offsets(sizes))
+
+
+def _offsets(sizes: Sequence[int]) -> np.ndarray:
+  """Where the codes of each position begin, int64 [L]."""
+  return np.cumsum([0, *sizes], dtype=np.int64)[: len(sizes)]
 
 
 def numbers_of_equals(row_DxL: np.ndarray) -> np.ndarray:
@@ -98,11 +129,17 @@ def numbers_of_equals(row_DxL: np.ndarray) -> np.ndarray:
 
 
 def groups_of_equals(row_DxL: np.ndarray) -> np.ndarray:
-  """A number for each row, the same for equal rows, int64 [D]."""
-  if not row_DxL.size:
-    return np.zeros(len(row_DxL), np.int64)
-  _, group_D = np.unique(row_DxL, axis=0, return_inverse=True)
-  return group_D.reshape(-1).astype(np.int64)
+  """A number for each row, the same for equal rows, int64 [D].
+
+  Rows are numbered in the order of their values.
+  """
+  group_D = np.zeros(len(row_DxL), np.int64)
+  # Column by column: sorting numbers is ten times as fast as sorting rows.
+  for column_D in row_DxL.T:
+    _, value_D = np.unique(column_D, return_inverse=True)
+    joint_D = group_D * (int(value_D.max(initial=0)) + 1) + value_D
+    _, group_D = np.unique(joint_D, return_inverse=True)
+  return group_D.astype(np.int64)
 
 
 def usage(table: DocidTable) -> list[Usage]:

@@ -26,6 +26,7 @@ def description(
   first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
+  old: DocidTable | None = None,
   queries: str = '',
   max_tokens: int = 20,
   collisions: str = 'share',
@@ -38,7 +39,9 @@ def description(
     first_token: ids below it are text.
     vectors: not used.
     seed: not used.
-    queries: a file of pseudo-queries, `{"doc_id": ..., "queries": [...]}` a line.
+    old: as for `text.title`.
+    queries: a file of pseudo-queries, `{"doc_id": ..., "queries": [...]}` a line,
+      which may hold those of the old table's documents, too.
     max_tokens: pieces that are kept of a query; 0 for all.
     collisions: as for `text.title`.
 
@@ -52,7 +55,8 @@ def description(
       'Expected the option queries, a file of pseudo-queries, got none; '
       'generate some first.'
     )
-  collection = Collection('the corpus', list(documents), {}, {}, '')
+  known = [Document(name) for name in ([] if old is None else old.doc_ids)]
+  collection = Collection('the corpus', [*known, *documents], {}, {}, '')
   queries_of = read_pseudo_queries(queries, collection)
   names = [queries_of.get(d.doc_id, [''])[0] for d in documents]
   return text.named_table(
@@ -63,6 +67,7 @@ def description(
     first_token=first_token,
     max_tokens=max_tokens,
     collisions=collisions,
+    old=old,
   )
 
 

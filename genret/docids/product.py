@@ -8,6 +8,7 @@ that of residual codes. Ultron (Zhou et al., 2022) names documents this way.
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import sentencepiece
@@ -18,15 +19,42 @@ from genret.docids import codes, quantise
 from genret.docids.table import DocidTable
 
 
-def product_codes(
+class ProductQuantiser(NamedTuple):
+  """What `fit` gives.
+
+  Attributes:
+    rotation_ExE: float32, what vectors are multiplied by first.
+    centroids: for each of P parts float32 [K, F]; the widths F add up to E.
+  """
+
+  rotation_ExE: np.ndarray
+  centroids: list[np.ndarray]
+
+  @property
+  def sizes(self) -> list[int]:
+    """How many codes each position has."""
+    return [len(centroid_KxF) for centroid_KxF in self.centroids]
+
+  def encode(self, vector_DxE: np.ndarray) -> np.ndarray:
+    """The codes of vectors, int64 [D, P]."""
+    parts = len(self.centroids)
+    code_DxP = np.zeros((len(vector_DxE), parts), np.int64)
+    for rows in quantise.blocks(len(vector_DxE), vector_DxE.shape[1]):
+      turned_BxE = np.asarray(vector_DxE[rows], np.float32) @ self.rotation_ExE
+      for part, part_BxF in enumerate(np.array_split(turned_BxE, parts, 1)):
+        code_DxP[rows, part] = quantise.nearest(part_BxF, self.centroids[part])
+    return code_DxP
+
+
+def fit(
   vector_DxE: np.ndarray,
   *,
   parts: int = 4,
   k: int = 256,
   rotate: bool = True,
   seed: int = 0,
-) -> tuple[np.ndarray, list[int]]:
-  """Codes of product quantisation.
+) -> ProductQuantiser:
+  """Fits centroids of parts of the vectors.
 
   Args:
     vector_DxE: document vectors.
@@ -37,27 +65,24 @@ def product_codes(
       next to nothing.
     seed: of rotation and k-means.
 
-  Returns:
-    int64 [D, P], and how many codes each position has.
-
   Raises:
     ValueError: if there are more parts than dimensions, or k is below 1.
   """
-  vector_DxE = np.asarray(vector_DxE, np.float32)
   width = vector_DxE.shape[1]
   if not 1 <= parts <= width:
     raise ValueError(
       f'Expected 1 to {width} parts, as many as dimensions, got {parts}.'
     )
+  rotation_ExE = np.eye(width, dtype=np.float32)
   if rotate and width > 1:
-    rotation_ExE = ortho_group(width, seed=seed).rvs()
-    vector_DxE = vector_DxE @ rotation_ExE.astype(np.float32)
-  columns, sizes = [], []
-  for part, part_DxF in enumerate(np.array_split(vector_DxE, parts, axis=1)):
-    centroid_KxF = quantise.kmeans_centroids(part_DxF, k, seed=seed + part)
-    columns.append(quantise.nearest(part_DxF, centroid_KxF))
-    sizes.append(len(centroid_KxF))
-  return np.stack(columns, 1), sizes
+    rotation_ExE = ortho_group(width, seed=seed).rvs().astype(np.float32)
+  some = quantise.sample_rows(len(vector_DxE), seed)
+  turned_DxE = np.asarray(vector_DxE[some], np.float32) @ rotation_ExE
+  centroids = [
+    quantise.kmeans_centroids(part_DxF, k, seed=seed + part)
+    for part, part_DxF in enumerate(np.array_split(turned_DxE, parts, axis=1))
+  ]
+  return ProductQuantiser(rotation_ExE, centroids)
 
 
 def pq(
@@ -67,6 +92,7 @@ def pq(
   first_token: int,
   vectors: Callable[[], np.ndarray],
   seed: int = 0,
+  old: DocidTable | None = None,
   parts: int = 4,
   k: int = 256,
   rotate: bool = True,
@@ -80,17 +106,32 @@ def pq(
     first_token: the first id that is free for identifiers.
     vectors: gives the document vectors [D, E].
     seed: of rotation and k-means.
-    parts: as `product_codes` takes it, and the two that follow.
+    old: the table that the documents are added to.
+    parts: as `fit` takes it, and the two that follow.
     k: likewise.
     rotate: likewise.
     collisions: one of `codes.COLLISIONS`.
   """
   del vocabulary
-  code_DxP, sizes = product_codes(
-    vectors(), parts=parts, k=k, rotate=rotate, seed=seed
-  )
+  vector_DxE = vectors()
+  if old is None:
+    found = fit(vector_DxE, parts=parts, k=k, rotate=rotate, seed=seed)
+  else:
+    found = ProductQuantiser(
+      old.state['rotation'],
+      [old.state[f'centroids_{part}'] for part in range(parts)],
+    )
   return codes.code_table(
-    documents, code_DxP, sizes, first_token=first_token, collisions=collisions
+    documents,
+    found.encode(vector_DxE),
+    found.sizes,
+    first_token=first_token,
+    collisions=collisions,
+    old=old,
+    state={
+      'rotation': found.rotation_ExE,
+      **{f'centroids_{i}': array for i, array in enumerate(found.centroids)},
+    },
   )
 
 

@@ -23,6 +23,7 @@ def random_codes(
   first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
+  old: DocidTable | None = None,
   levels: int = 3,
   k: int = 256,
 ) -> DocidTable:
@@ -34,6 +35,7 @@ def random_codes(
     first_token: the first id that is free for identifiers.
     vectors: not used.
     seed: of the draw.
+    old: the table that the documents are added to, under codes that are free.
     levels: codes of an identifier.
     k: codes of each position.
 
@@ -45,32 +47,45 @@ def random_codes(
     raise ValueError(
       f'Expected levels and k of at least 1, got levels={levels}, k={k}.'
     )
-  if k**levels < len(documents):
+  sizes = [k] * levels
+  taken_NxL = codes.codes_of(old, sizes, first_token)
+  count = len(taken_NxL) + len(documents)
+  if k**levels < count:
     raise ValueError(
-      f'Expected k^levels of at least {len(documents)} documents, got '
-      f'{k}^{levels}; take more codes or levels.'
+      f'Expected k^levels of at least {count} documents, got {k}^{levels}; '
+      'index from scratch with more codes or levels.'
     )
-  code_DxL = _distinct(len(documents), levels, k, np.random.default_rng(seed))
+  # Documents that are added must not draw what the first ones drew.
+  generator = np.random.default_rng([seed, count] if old is not None else seed)
   return codes.code_table(
     documents,
-    code_DxL,
-    [k] * levels,
+    _distinct(len(documents), taken_NxL, k, generator),
+    sizes,
     first_token=first_token,
     collisions='share',
+    old=old,
   )
 
 
 def _distinct(
-  count: int, levels: int, k: int, generator: np.random.Generator
+  count: int, taken_NxL: np.ndarray, k: int, generator: np.random.Generator
 ) -> np.ndarray:
-  """Rows without equals, in random order, int64 [count, levels]."""
-  if k**levels <= 4 * count:  # Few are left over: draw from all of them.
-    number = generator.permutation(k**levels)[:count]
-    return np.stack(np.unravel_index(number, [k] * levels), 1)
+  """Rows without equals, none of them taken, in random order, int64 [D, L]."""
+  taken, levels = taken_NxL.shape
+  sizes = [k] * levels
+  # Few are left over: draw from all that are free.
+  if k**levels <= 4 * (taken + count):
+    number = generator.permutation(k**levels)
+    gone = np.ravel_multi_index(tuple(taken_NxL.T), sizes)
+    number = number[~np.isin(number, gone)][:count]
+    return np.stack(np.unravel_index(number, sizes), 1)
   row_DxL = generator.integers(k, size=(count, levels))
-  while len(again := np.flatnonzero(codes.numbers_of_equals(row_DxL))):
+  while True:
+    all_XxL = np.concatenate([taken_NxL, row_DxL])
+    again = np.flatnonzero(codes.numbers_of_equals(all_XxL)[taken:])
+    if not len(again):
+      return row_DxL
     row_DxL[again] = generator.integers(k, size=(len(again), levels))
-  return row_DxL
 
 
 SCHEMES = {'random-codes': random_codes}

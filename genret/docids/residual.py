@@ -8,7 +8,7 @@ identifiers. Penha et al. (RecSys 2025) and GRID (snap-research) find it as good
 the RQ-VAE of TIGER (Rajput et al., NeurIPS 2023) or better, and faster.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import sentencepiece
@@ -36,7 +36,8 @@ def residual_codebooks(
   """
   if levels < 1:
     raise ValueError(f'Expected levels of at least 1, got {levels}.')
-  left_DxE = np.array(vector_DxE, np.float32)
+  some = quantise.sample_rows(len(vector_DxE), seed)
+  left_DxE = np.array(vector_DxE[some], np.float32)
   found = []
   for level in range(levels):
     centroid_KxE = quantise.kmeans_centroids(left_DxE, k, seed=seed + level)
@@ -52,6 +53,7 @@ def rq_kmeans(
   first_token: int,
   vectors: Callable[[], np.ndarray],
   seed: int = 0,
+  old: DocidTable | None = None,
   levels: int = 3,
   k: int = 256,
   collisions: str = 'token',
@@ -64,6 +66,7 @@ def rq_kmeans(
     first_token: the first id that is free for identifiers.
     vectors: gives the document vectors [D, E].
     seed: of k-means.
+    old: the table that the documents are added to.
     levels: of the quantisation.
     k: centroids of each level.
     collisions: `token` or `share` (see `codes`), or `sinkhorn`: the last code
@@ -71,14 +74,18 @@ def rq_kmeans(
   """
   del vocabulary
   codes.check_choice('collisions', collisions, COLLISIONS)
-  vector_DxE = np.asarray(vectors(), np.float32)
-  codebooks = residual_codebooks(vector_DxE, levels=levels, k=k, seed=seed)
+  vector_DxE = vectors()
+  if old is None:
+    codebooks = residual_codebooks(vector_DxE, levels=levels, k=k, seed=seed)
+  else:
+    codebooks = [old.state[f'codebook_{level}'] for level in range(levels)]
   return residual_table(
     documents,
     vector_DxE,
     codebooks,
     first_token=first_token,
     collisions=collisions,
+    old=old,
   )
 
 
@@ -89,19 +96,38 @@ def residual_table(
   *,
   first_token: int,
   collisions: str,
+  old: DocidTable | None = None,
+  state: Mapping[str, np.ndarray] | None = None,
 ) -> DocidTable:
-  """The table of residual codes under any of COLLISIONS."""
+  """The table of residual codes under any of COLLISIONS.
+
+  Args:
+    documents: D documents.
+    vector_DxE: what the codebooks quantise.
+    codebooks: of each level, [K, E].
+    first_token: the first id that is free for identifiers.
+    collisions: one of COLLISIONS.
+    old: the table that the documents are added to.
+    state: what the table keeps beside the codebooks.
+  """
+  sizes = [len(centroid_KxE) for centroid_KxE in codebooks]
   if collisions == 'sinkhorn':
-    code_DxL = quantise.sinkhorn_codes(vector_DxE, codebooks)
+    taken_MxL = codes.codes_of(old, sizes, first_token)
+    code_DxL = quantise.sinkhorn_codes(
+      vector_DxE, codebooks, taken_MxL=taken_MxL
+    )
     collisions = 'share'
   else:
     code_DxL = quantise.residual_codes(vector_DxE, codebooks)
+  kept = {f'codebook_{level}': array for level, array in enumerate(codebooks)}
   return codes.code_table(
     documents,
     code_DxL,
-    [len(centroid_KxE) for centroid_KxE in codebooks],
+    sizes,
     first_token=first_token,
     collisions=collisions,
+    old=old,
+    state={**kept, **(state or {})},
   )
 
 

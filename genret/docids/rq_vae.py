@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -32,7 +32,7 @@ import optax
 import sentencepiece
 
 from genret.corpus import Document
-from genret.docids import codes, residual
+from genret.docids import codes, quantise, residual
 from genret.docids.table import DocidTable
 
 # Vectors that the first codebooks are fitted to, at most.
@@ -60,11 +60,17 @@ class Autoencoder(NamedTuple):
 
   def encode(self, vector_DxE: np.ndarray) -> np.ndarray:
     """The small vectors, which the codebooks quantise, float32 [D, C]."""
-    standard_DxE = (vector_DxE - self.mean_E) / self.scale_E
-    small = [np.zeros((0, self.params['codebooks'].shape[-1]), np.float32)]
-    for first in range(0, len(standard_DxE), 8192):
-      small.append(_encode(self.params, standard_DxE[first : first + 8192]))
-    return np.concatenate([np.asarray(part) for part in small])
+    width = self.params['codebooks'].shape[-1]
+    small_DxC = np.zeros((len(vector_DxE), width), np.float32)
+    for first in range(0, len(vector_DxE), 8192):
+      rows = slice(first, first + 8192)
+      small_DxC[rows] = _encode(self.params, self.standardise(vector_DxE[rows]))
+    return small_DxC
+
+  def standardise(self, vector_DxE: np.ndarray) -> np.ndarray:
+    """Vectors as the encoder reads them, float32."""
+    vector_DxE = np.asarray(vector_DxE, np.float32)
+    return np.asarray((vector_DxE - self.mean_E) / self.scale_E)
 
   @property
   def codebooks(self) -> list[np.ndarray]:
@@ -115,9 +121,8 @@ def train(
   for name, number in least.items():
     if number < 1:
       raise ValueError(f'Expected {name} of at least 1, got {number}.')
-  vector_DxE = np.asarray(vector_DxE, np.float32)
-  mean_E, scale_E = _standard(vector_DxE)
-  standard_DxE = (vector_DxE - mean_E) / scale_E
+  some = quantise.sample_rows(len(vector_DxE), seed)
+  mean_E, scale_E = _standard(np.asarray(vector_DxE[some], np.float32))
   sizes = [vector_DxE.shape[1], *hidden, width]
   generator = np.random.default_rng(seed)
   params = {
@@ -125,10 +130,11 @@ def train(
     'decoder': _layers(sizes[::-1], generator),
     'codebooks': np.zeros((levels, k, width), np.float32),
   }
+  model = Autoencoder(mean_E, scale_E, params, [])
   if not len(vector_DxE):
-    return Autoencoder(mean_E, scale_E, params, [])
+    return model
   some = generator.permutation(len(vector_DxE))[:_START_FROM]
-  start = np.asarray(_encode(params, standard_DxE[some]))
+  start = np.asarray(_encode(params, model.standardise(vector_DxE[some])))
   params['codebooks'] = _start(start, levels, k, generator, seed)
   params = jax.tree.map(jnp.asarray, params)
   optimizer = optax.adamw(learning_rate)
@@ -142,7 +148,7 @@ def train(
     batches = np.stack([next(order) for _ in range(chunk)])
     state, loss_S = _steps(
       state,
-      standard_DxE[batches],
+      model.standardise(vector_DxE[batches]),
       jax.random.key(generator.integers(2**31)),
       np.arange(chunk) < steps - first,
       optimizer=optimizer,
@@ -150,7 +156,7 @@ def train(
       reset_after=reset_after,
     )
     losses.append(float(np.mean(loss_S[: steps - first])))
-  return Autoencoder(mean_E, scale_E, jax.device_get(state[0]), losses)
+  return model._replace(params=jax.device_get(state[0]), losses=losses)
 
 
 def _standard(vector_DxE: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -299,6 +305,7 @@ def rq_vae(
   first_token: int,
   vectors: Callable[[], np.ndarray],
   seed: int = 0,
+  old: DocidTable | None = None,
   levels: int = 3,
   k: int = 256,
   width: int = 32,
@@ -314,6 +321,7 @@ def rq_vae(
     first_token: the first id that is free for identifiers.
     vectors: gives the document vectors [D, E].
     seed: of everything random.
+    old: the table that the documents are added to.
     levels: as `train` takes it, and the four that follow.
     k: likewise.
     width: likewise.
@@ -323,23 +331,52 @@ def rq_vae(
   """
   del vocabulary
   codes.check_choice('collisions', collisions, residual.COLLISIONS)
-  vector_DxE = np.asarray(vectors(), np.float32)
-  model = train(
-    vector_DxE,
-    levels=levels,
-    k=k,
-    width=width,
-    steps=steps,
-    batch_size=batch_size,
-    seed=seed,
-  )
+  vector_DxE = vectors()
+  if old is None:
+    model = train(
+      vector_DxE,
+      levels=levels,
+      k=k,
+      width=width,
+      steps=steps,
+      batch_size=batch_size,
+      seed=seed,
+    )
+  else:
+    model = _restored(old.state)
   return residual.residual_table(
     documents,
     model.encode(vector_DxE),
     model.codebooks,
     first_token=first_token,
     collisions=collisions,
+    old=old,
+    state=_encoder_arrays(model),
   )
+
+
+def _encoder_arrays(model: Autoencoder) -> dict[str, np.ndarray]:
+  """What names documents; the codebooks are kept by the table of codes."""
+  arrays = {'mean': model.mean_E, 'scale': model.scale_E}
+  for layer, (weight, bias) in enumerate(model.params['encoder']):
+    arrays[f'weight_{layer}'] = np.asarray(weight)
+    arrays[f'bias_{layer}'] = np.asarray(bias)
+  return arrays
+
+
+def _restored(state: Mapping[str, np.ndarray]) -> Autoencoder:
+  """An autoencoder that encodes and cannot decode."""
+
+  def numbered(name: str) -> list[np.ndarray]:
+    count = sum(key.startswith(name) for key in state)
+    return [np.asarray(state[f'{name}{i}']) for i in range(count)]
+
+  pairs = zip(numbered('weight_'), numbered('bias_'), strict=True)
+  params = {
+    'encoder': list(pairs),
+    'codebooks': np.stack(numbered('codebook_')),
+  }
+  return Autoencoder(state['mean'], state['scale'], params, [])
 
 
 SCHEMES = {'rq-vae': rq_vae}

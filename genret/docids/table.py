@@ -18,6 +18,9 @@ from genret import array_folder
 KIND = 'docid_table'
 VERSION = 1
 
+# What the arrays of `state` are called in a folder begins with this.
+_STATE = 'state_'
+
 # A row is hashed as a polynomial in this odd number modulo 2^64 (odd, so that
 # no token is lost); a hit is always compared token by token.
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -36,6 +39,7 @@ class DocidTable:
     vocab_size: number of tokens, V.
     eos_id: the token that ends an identifier; it is in no row.
     meta: how the table was made; anything JSON can hold.
+    state: what the scheme needs to name more documents, arrays by name.
   """
 
   doc_ids: Sequence[str]
@@ -44,6 +48,7 @@ class DocidTable:
   vocab_size: int
   eos_id: int = 1
   meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  state: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     set_field = functools.partial(object.__setattr__, self)
@@ -53,6 +58,7 @@ class DocidTable:
     set_field('vocab_size', int(self.vocab_size))
     set_field('eos_id', int(self.eos_id))
     set_field('meta', dict(self.meta))
+    set_field('state', dict(self.state))
     _check_shapes(self)
     _check_documents(self)
     _check_tokens(self)
@@ -68,7 +74,7 @@ class DocidTable:
 
   @functools.cached_property
   def hash(self) -> str:
-    """SHA-256 (hex) of documents and identifiers, not of padding or meta."""
+    """SHA-256 (hex) of documents and identifiers, and of nothing else."""
     digest = hashlib.sha256()
     digest.update(f'{self.vocab_size} {self.eos_id} {len(self)}\n'.encode())
     text, offsets = array_folder.pack_text(self.doc_ids)
@@ -135,6 +141,7 @@ class DocidTable:
         'doc_id_offsets': offsets,
         'token_rows': self.token_rows_DxL,
         'lengths': self.lengths_D,
+        **{f'{_STATE}{name}': array for name, array in self.state.items()},
       },
       meta={
         'vocab_size': self.vocab_size,
@@ -157,6 +164,11 @@ class DocidTable:
       vocab_size=meta['vocab_size'],
       eos_id=meta['eos_id'],
       meta=meta['meta'],
+      state={
+        name.removeprefix(_STATE): array
+        for name, array in arrays.items()
+        if name.startswith(_STATE)
+      },
     )
     if table.hash != meta['hash']:
       raise ValueError(

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identifiers that are text: written in the pieces of the text vocabulary."""
 
-import dataclasses
 import re
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ import sentencepiece
 
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Document
-from genret.docids import codes
+from genret.docids import codes, growth
 from genret.docids.table import DocidTable
 
 
@@ -22,6 +21,7 @@ def text_table(
   vocabulary: sentencepiece.SentencePieceProcessor,
   *,
   text_tokens: int,
+  old: DocidTable | None = None,
 ) -> DocidTable:
   """The table of the documents under the given names, one string each.
 
@@ -30,6 +30,7 @@ def text_table(
     names: D strings.
     vocabulary: the text pieces.
     text_tokens: ids that text takes, at least the pieces.
+    old: the table that the documents are added to.
 
   Raises:
     ValueError: if a name has a piece that the vocabulary does not know.
@@ -47,11 +48,12 @@ def text_table(
   token_DxL[np.arange(token_DxL.shape[1]) < lengths_D[:, None]] = [
     token for row in rows for token in row
   ]
-  return DocidTable(
-    [document.doc_id for document in documents],
+  return growth.table(
+    documents,
     token_DxL,
     lengths_D,
     vocabulary_lib.joint_size(text_tokens, 0),
+    old=old,
   )
 
 
@@ -62,11 +64,13 @@ def naive(
   first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
+  old: DocidTable | None = None,
 ) -> DocidTable:
   """DSI's naively structured strings (Tay et al., NeurIPS 2022).
 
   Document i is named by the decimal spelling of an arbitrary integer, here of
-  a random permutation of 0..D-1 so that no order of the corpus leaks.
+  a random permutation of 0..D-1 so that no order of the corpus leaks. Documents
+  that are added take the numbers from D on, in random order, too.
 
   Args:
     documents: D documents.
@@ -74,11 +78,15 @@ def naive(
     first_token: ids below it are text.
     vectors: not used.
     seed: of the permutation.
+    old: the table that the documents are added to.
   """
   del vectors
-  numbers_D = np.random.default_rng(seed).permutation(len(documents))
-  names = [str(number) for number in numbers_D]
-  return text_table(documents, names, vocabulary, text_tokens=first_token)
+  taken = 0 if old is None else len(old)
+  generator = np.random.default_rng([seed, taken] if taken else seed)
+  names = [str(taken + n) for n in generator.permutation(len(documents))]
+  return text_table(
+    documents, names, vocabulary, text_tokens=first_token, old=old
+  )
 
 
 def title(
@@ -88,6 +96,7 @@ def title(
   first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
+  old: DocidTable | None = None,
   max_tokens: int = 0,
   collisions: str = 'token',
 ) -> DocidTable:
@@ -99,6 +108,8 @@ def title(
     first_token: ids below it are text.
     vectors: not used.
     seed: not used.
+    old: the table that the documents are added to; of equal titles, numbers go
+      on.
     max_tokens: pieces that are kept of a title; 0 for all.
     collisions: what becomes of documents whose titles are equal in pieces:
       `token`, the first keeps the bare title and each other one has a number
@@ -117,6 +128,7 @@ def title(
     first_token=first_token,
     max_tokens=max_tokens,
     collisions=collisions,
+    old=old,
   )
 
 
@@ -127,6 +139,7 @@ def url(
   first_token: int,
   vectors: Callable[[], np.ndarray] | None = None,
   seed: int = 0,
+  old: DocidTable | None = None,
   max_tokens: int = 0,
   collisions: str = 'token',
 ) -> DocidTable:
@@ -148,6 +161,7 @@ def url(
     first_token=first_token,
     max_tokens=max_tokens,
     collisions=collisions,
+    old=old,
   )
 
 
@@ -160,6 +174,7 @@ def named_table(
   first_token: int,
   max_tokens: int,
   collisions: str,
+  old: DocidTable | None = None,
 ) -> DocidTable:
   """The table of documents under names that may be equal.
 
@@ -171,6 +186,7 @@ def named_table(
     first_token: ids below it are text.
     max_tokens: pieces that are kept of a name; 0 for all.
     collisions: as `title` takes it.
+    old: likewise.
 
   Raises:
     ValueError: for a name that is empty or cannot be spelled.
@@ -182,25 +198,45 @@ def named_table(
         f'Expected a {field} of every document, {document.doc_id!r} has none; '
         'add it to the corpus, or choose another scheme.'
       )
-  table = text_table(documents, names, vocabulary, text_tokens=first_token)
-  row_DxL, lengths_D = table.token_rows_DxL, table.lengths_D
+  found = text_table(documents, names, vocabulary, text_tokens=first_token)
+  row_DxL, lengths_D = found.token_rows_DxL, found.lengths_D
   if max_tokens > 0:
     row_DxL = row_DxL[:, :max_tokens]
     lengths_D = np.minimum(lengths_D, max_tokens)
-  number_D = codes.numbers_of_equals(row_DxL)
-  if collisions == 'share' or not number_D.any():
-    return dataclasses.replace(
-      table, token_rows_DxL=row_DxL, lengths_D=lengths_D
+  numbers = 0
+  if collisions == 'token':
+    row_DxL, lengths_D, numbers = _numbered(
+      row_DxL, lengths_D, first_token, old
     )
-  row_DxL = np.pad(row_DxL, ((0, 0), (0, 1)))
-  again = np.flatnonzero(number_D)
-  row_DxL[again, lengths_D[again]] = first_token + number_D[again] - 1
-  return dataclasses.replace(
-    table,
-    token_rows_DxL=row_DxL,
-    lengths_D=lengths_D + (number_D > 0),
-    vocab_size=vocabulary_lib.joint_size(first_token, int(number_D.max())),
+  return growth.table(
+    documents,
+    row_DxL,
+    lengths_D,
+    vocabulary_lib.joint_size(first_token, numbers),
+    old=old,
   )
+
+
+def _numbered(
+  row_DxL: np.ndarray,
+  lengths_D: np.ndarray,
+  first_token: int,
+  old: DocidTable | None,
+) -> tuple[np.ndarray, np.ndarray, int]:
+  """Rows with a number behind all equals but the first, and the most numbers.
+
+  Rows of the old table come before them.
+  """
+  taken_NxL = np.zeros((0, 0), np.int32) if old is None else old.token_rows_DxL
+  bare_NxL = np.where(taken_NxL < first_token, taken_NxL, 0)
+  number_D = codes.numbers_of_equals(growth.stacked(bare_NxL, row_DxL))
+  number_D = number_D[len(taken_NxL) :]
+  again = np.flatnonzero(number_D)
+  if not len(again):
+    return row_DxL, lengths_D, 0
+  row_DxL = np.pad(row_DxL, ((0, 0), (0, 1)))
+  row_DxL[again, lengths_D[again]] = first_token + number_D[again] - 1
+  return row_DxL, lengths_D + (number_D > 0), int(number_D.max())
 
 
 SCHEMES = {'naive': naive, 'title': title, 'url': url}
