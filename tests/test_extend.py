@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from genret import embeddings, vocabulary
 from genret.corpus import Document, documents_hash
-from genret.docids import build, clusters, codes, growth, quantise
+from genret.docids import (
+  build,
+  clusters,
+  codes,
+  corpus_texts,
+  growth,
+  quantise,
+)
 from genret.docids.table import DocidTable
 
 SCHEMES = build.schemes()
@@ -544,6 +551,18 @@ def test_a_corpus_beyond_the_sample_folds_in(collection, tmp_path, monkeypatch):
   tokens = table.token_rows_DxL[:, 0]
   found = embeddings.load(tmp_path).output_VxE[tokens, :-1]
   np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_vocabulary_is_trained_on_a_sample(monkeypatch):
+  some = documents(0, 30)
+  queries = [[f'query {i}'] for i in range(30)]
+  for most, rows in ((30, range(30)), (4, quantise.sample_rows(30, 1, most=4))):
+    monkeypatch.setattr(corpus_texts, '_VOCABULARY_SAMPLE', most)
+    assert list(corpus_texts.vocabulary_texts(some, queries, 1)) == [
+      *(f'{some[i].title}\nword' for i in rows),
+      *(some[i].url for i in rows),
+      *(f'query {i}' for i in rows),
+    ]
 
 
 def test_a_message_is_one_sentence():

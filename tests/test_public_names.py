@@ -51,6 +51,8 @@ EXEMPT = {
   'symbol_bytes',
   # Part of Trie.from_sequences: tests/test_trie.py.
   'check_tokens',
+  # Part of build: tests/test_build.py, test_tool_index.py.
+  'check_options',
   # Schemes, by their names: tests/test_docids.py.
   'hierarchical_kmeans',
   'hierarchical_kmeans_2d',
