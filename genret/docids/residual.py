@@ -37,7 +37,8 @@ def residual_codebooks(
   if levels < 1:
     raise ValueError(f'Expected levels of at least 1, got {levels}.')
   some = quantise.sample_rows(len(vector_DxE), seed)
-  left_DxE = np.array(vector_DxE[some], np.float32)
+  # Rows that are chosen are a copy.
+  left_DxE = np.asarray(vector_DxE[some], np.float32)
   found = []
   for level in range(levels):
     centroid_KxE = quantise.kmeans_centroids(left_DxE, k, seed=seed + level)
