@@ -23,7 +23,7 @@ from genret.text_files import PathLike, read_lines
 _KEY_TYPES: Mapping[str, tuple[type, ...]] = {
   'wikipedia_id': (str, int),
   'title': (str,),
-  'section': (str,),
+  'section': (str, int),
   'text': (str,),
   'start_paragraph_id': (str, int),
   'end_paragraph_id': (str, int),

@@ -86,7 +86,7 @@ def as_text(
   lines = [f'{len(found.per_record):,} records']
   for what, count in (
     ('guesses without provenance, each scored 0', found.without_provenance),
-    ('gold records without any page, which none finds', found.without_evidence),
+    ('gold records that name no page', found.without_evidence),
     ('guesses of other records, left out', found.unjudged),
   ):
     if count:
