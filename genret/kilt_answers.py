@@ -39,8 +39,8 @@ def token_f1(guess: str, gold: str) -> float:
   It is 0 where no word is shared, and so where both have no words ('the' and
   'A'), though these match exactly.
   """
-  guessed, wanted = normalise_answer(guess).split(), normalise_answer(gold)
-  wanted = wanted.split()
+  guessed = normalise_answer(guess).split()
+  wanted = normalise_answer(gold).split()
   shared = collections.Counter(guessed) & collections.Counter(wanted)
   count = shared.total()
   if not count:

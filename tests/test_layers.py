@@ -28,6 +28,8 @@ LAYER_OF = {
   'genret.qrels_reader': 0,
   'genret.kilt_answers': 0,
   'genret.kilt_metrics': 0,
+  'genret.kilt_pages': 0,
+  'genret.kilt_passages': 0,
   'genret.kilt_records': 0,
   'genret.metrics': 0,
   'genret.plots': 0,
