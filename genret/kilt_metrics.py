@@ -20,7 +20,7 @@ that all digits agree. docs/kilt.md has the odd cases.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from genret.kilt_answers import (
@@ -30,7 +30,12 @@ from genret.kilt_answers import (
   rouge_l,
   token_f1,
 )
-from genret.kilt_records import KiltRecord, Output, read_records
+from genret.kilt_records import (
+  KiltRecord,
+  Output,
+  only_output,
+  read_records,
+)
 from genret.text_files import PathLike
 
 # What tells the provenances of a level apart.
@@ -104,7 +109,7 @@ def evaluate(
     raise ValueError(
       f'Expected cut-offs of 1 or more, got {list(ks)}; give some, such as 1, 5.'
     )
-  wanted = {record.record_id: record for record in _gold_records(gold)}
+  wanted = _by_key(gold)
   if not wanted:
     raise ValueError(f'{gold}: expected records, found none; check the file.')
   scores: dict[str, dict[str, float]] = {}
@@ -112,10 +117,12 @@ def evaluate(
   answered: KiltRecord | None = None
   unanswered: KiltRecord | None = None
   for guess in read_records(guesses, on_position=on_position):
-    if guess.record_id not in wanted:
+    if guess.key not in wanted:
       unjudged += 1
       continue
-    output = _only_output(guess)
+    if guess.key in scores:
+      raise _repeated(guess)
+    output = only_output(guess)
     without_provenance += not output.provenance
     if output.answer is None:
       unanswered = unanswered or guess
@@ -127,12 +134,10 @@ def evaluate(
         f'{unanswered.record_id!r}, as {answered.record_id!r} has one, found '
         'none; give every record an answer, an empty one if need be, or none.'
       )
-    of = wanted[guess.record_id]
-    scores[guess.record_id] = retrieval_measures(
-      output, of, cuts, LEVELS[level]
-    )
+    of = wanted[guess.key]
+    scores[guess.key] = retrieval_measures(output, of, cuts, LEVELS[level])
     if output.answer is not None:
-      scores[guess.record_id] |= answer_measures(output, of)
+      scores[guess.key] |= answer_measures(output, of)
   missing = [name for name in wanted if name not in scores]
   if missing:
     raise ValueError(
@@ -294,8 +299,12 @@ def evidence_ranking(
   return [complete for complete, _ in places], count
 
 
-def _gold_records(path: PathLike) -> Iterator[KiltRecord]:
+def _by_key(path: PathLike) -> dict[str, KiltRecord]:
+  """The records of a gold file; refuses what cannot be measured against."""
+  found: dict[str, KiltRecord] = {}
   for record in read_records(path):
+    if record.key in found:
+      raise _repeated(record)
     if not record.outputs:
       raise ValueError(
         f'{record.place}: expected an output of record {record.record_id!r} in '
@@ -307,17 +316,15 @@ def _gold_records(path: PathLike) -> Iterator[KiltRecord]:
         f'{record.place}: expected the input of record {record.record_id!r}, '
         'found none; TriviaQA is published without its questions, add them.'
       )
-    yield record
+    found[record.key] = record
+  return found
 
 
-def _only_output(guess: KiltRecord) -> Output:
-  if len(guess.outputs) != 1:
-    raise ValueError(
-      f'{guess.place}: expected exactly one output of record '
-      f'{guess.record_id!r}, found {len(guess.outputs)}; put the answer and the '
-      'ranked provenance into one.'
-    )
-  return guess.outputs[0]
+def _repeated(record: KiltRecord) -> ValueError:
+  return ValueError(
+    f'{record.place}: record {record.record_id!r} was already given with other '
+    'blanks around its id; keep one line of each record.'
+  )
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -144,14 +144,7 @@ def read_pages(
     file, start=start, on_cursor=on_cursor, on_position=on_position
   )
   for place, line in lines:
-    try:
-      fields = json.loads(line)
-    except (ValueError, RecursionError) as error:
-      raise ValueError(
-        f'{place}: expected one JSON object, found text that does not parse '
-        f'({error}); write one page a line.'
-      ) from error
-    yield parse_page(place, fields)
+    yield parse_page(place, line)
 
 
 def find_pages(path: PathLike) -> pathlib.Path | None:
@@ -171,7 +164,27 @@ def is_page(fields: Any) -> bool:
   return isinstance(fields, dict) and 'wikipedia_title' in fields
 
 
-def parse_page(place: str, fields: Any) -> Page:
+def parse_page(place: str, line: str) -> Page:
+  """Reads one line.
+
+  Args:
+    place: file and line, for messages.
+    line: a JSON object.
+
+  Raises:
+    ValueError: naming the place, for text that does not parse, and as `page_of`.
+  """
+  try:
+    fields = json.loads(line)
+  except (ValueError, RecursionError) as error:
+    raise ValueError(
+      f'{place}: expected one JSON object, found text that does not parse '
+      f'({error}); write one page a line.'
+    ) from error
+  return page_of(place, fields)
+
+
+def page_of(place: str, fields: Any) -> Page:
   """Makes a page of the JSON value of a line.
 
   Args:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from genret.kilt_pages import Page
+from genret.kilt_records import Span
 
 WORDS = 100  # a passage of DPR (Karpukhin et al., 2020) and of KILT
 
@@ -48,20 +49,12 @@ class Passage:
       f'-{self.end_paragraph_id}:{self.end_character}'
     )
 
-  def overlaps(
-    self,
-    start_paragraph_id: int,
-    start_character: int,
-    end_paragraph_id: int,
-    end_character: int,
-  ) -> bool:
-    """Whether it shares a character with such a span of its page."""
-    return (self.start_paragraph_id, self.start_character) < (
-      end_paragraph_id,
-      end_character,
-    ) and (start_paragraph_id, start_character) < (
-      self.end_paragraph_id,
-      self.end_character,
+  def overlaps(self, span: Span) -> bool:
+    """Whether it shares a character with a part of a page."""
+    if span.page_id != self.page_id or span.start is None or span.end is None:
+      return False
+    return (self.start_paragraph_id, self.start_character) < span.end and (
+      span.start < (self.end_paragraph_id, self.end_character)
     )
 
 

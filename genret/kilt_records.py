@@ -15,7 +15,7 @@ file of guesses there is one output, whose provenance is the ranking.
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from genret.text_files import PathLike, read_lines
 
@@ -30,6 +30,20 @@ _KEY_TYPES: Mapping[str, tuple[type, ...]] = {
   'start_character': (str, int),
   'end_character': (str, int),
 }
+
+
+class Span(NamedTuple):
+  """A part of a page, or, where `start` is None, the page as such.
+
+  Attributes:
+    page_id: wikipedia_id, without blanks around it.
+    start: paragraph and character where it begins.
+    end: paragraph and character behind its end.
+  """
+
+  page_id: str
+  start: tuple[int, int] | None = None
+  end: tuple[int, int] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ class KiltRecord:
   """One line of a task file, or of guesses.
 
   Attributes:
-    record_id: without blanks around it; numbers are written out.
+    record_id: as the file has it; a number is written out.
     input: the query; None where the file has none (TriviaQA as published,
       guesses of others).
     outputs: none in a test file without answers.
@@ -66,6 +80,11 @@ class KiltRecord:
   place: str
 
   @property
+  def key(self) -> str:
+    """What joins guesses and gold: the id without blanks around it."""
+    return self.record_id.strip()
+
+  @property
   def page_ids(self) -> tuple[str, ...]:
     """The pages that any output names, each once, in the order of the file."""
     found = (
@@ -73,7 +92,15 @@ class KiltRecord:
       for output in self.outputs
       for fields in output.provenance or ()
     )
-    return tuple(dict.fromkeys(str(page) for page in found if page is not None))
+    pages = (str(page).strip() for page in found if page is not None)
+    return tuple(dict.fromkeys(pages))
+
+  def spans(self) -> Iterator['Span']:
+    """Where the provenances of all outputs stand, those that name a page."""
+    for output in self.outputs:
+      for fields in output.provenance or ():
+        if fields.get('wikipedia_id') is not None:
+          yield _span(self, fields)
 
 
 def read_records(
@@ -125,12 +152,12 @@ def parse_record(place: str, line: str) -> KiltRecord:
       f'{type(fields).__name__}; write one record a line.'
     )
   name = fields.get('id')
-  record_id = '' if _is_not(name, (str, int)) else str(name).strip()
-  if not record_id:
+  if _is_not(name, (str, int)):
     raise ValueError(
       f'{place}: expected an id (a string or an integer), found {name!r} among '
       f'{sorted(fields)}; add one.'
     )
+  record_id = str(name)
   where = f'{place}: record {record_id!r}'
   text = fields.get('input')
   if text is not None and not isinstance(text, str):
@@ -155,6 +182,48 @@ def parse_record(place: str, line: str) -> KiltRecord:
     meta=meta if isinstance(meta, dict) else {},
     place=place,
   )
+
+
+def only_output(guess: KiltRecord) -> Output:
+  """The output of a guess.
+
+  Raises:
+    ValueError: naming the record, for none or several.
+  """
+  if len(guess.outputs) != 1:
+    raise ValueError(
+      f'{guess.place}: expected exactly one output of record '
+      f'{guess.record_id!r}, found {len(guess.outputs)}; put the answer and the '
+      'ranked provenance into one.'
+    )
+  return guess.outputs[0]
+
+
+# Entity linking has no paragraphs; -1 stands for what was not found.
+_END_OF_PARAGRAPH = 2**62
+
+
+def _span(record: KiltRecord, fields: Mapping[str, Any]) -> Span:
+  def number(name: str) -> int | None:
+    value = fields.get(name)
+    if value is None:
+      return None
+    try:
+      return None if int(value) < 0 else int(value)
+    except ValueError as error:
+      raise ValueError(
+        f'{record.place}: record {record.record_id!r}: expected an integer '
+        f'under {name}, found {value!r:.60}; write it as KILT does.'
+      ) from error
+
+  page_id = str(fields['wikipedia_id']).strip()
+  first, last = number('start_paragraph_id'), number('end_paragraph_id')
+  start, end = number('start_character'), number('end_character')
+  if first is None:
+    return Span(page_id)
+  if start is None or end is None:  # the paragraphs as a whole
+    start, end = 0, _END_OF_PARAGRAPH
+  return Span(page_id, (first, start), (first if last is None else last, end))
 
 
 def _output(where: str, output: Any) -> Output:

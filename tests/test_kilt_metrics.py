@@ -290,7 +290,17 @@ ONE = GUESS['output'][0]
       'expected a string or an integer under wikipedia_id, found 1.5',
     ),
     ([GOLD], [GUESS | {'id': None}], 'run, line 1: expected an id .* None'),
-    ([GOLD], [GUESS | {'id': ' '}], 'run, line 1: expected an id .*found'),
+    ([GOLD], [GUESS | {'id': True}], 'run, line 1: expected an id .* True'),
+    (
+      [GOLD],
+      [GUESS, GUESS | {'id': ' q'}],
+      "run, line 2: record ' q' was already given with other blanks",
+    ),
+    (
+      [GOLD, GOLD | {'id': 'q\n'}],
+      [GUESS],
+      r"gold, line 2: record 'q\\n' was already given with other blanks",
+    ),
     ([GOLD], ['x'], 'run, line 1: expected a JSON object .*found str'),
     (
       [GOLD | {'output': []}],
