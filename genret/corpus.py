@@ -458,7 +458,7 @@ def _json_query(place: str, line: str) -> Query:
   query_id, fields = _json_fields(place, line)
   if 'text' not in fields and 'input' in fields:
     record = kilt_records.parse_record(place, line)
-    return Query(record.record_id, record.input or '')
+    return Query(record.record_id, record.question())
   if 'text' not in fields:
     raise ValueError(
       f'{place}: expected text, found only {sorted(fields)}; rename the field '

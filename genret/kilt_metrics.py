@@ -311,11 +311,7 @@ def _by_key(path: PathLike) -> dict[str, KiltRecord]:
         'the gold file, found none; test files without answers are measured by '
         'the leaderboard of KILT alone.'
       )
-    if record.input is None:
-      raise ValueError(
-        f'{record.place}: expected the input of record {record.record_id!r}, '
-        'found none; TriviaQA is published without its questions, add them.'
-      )
+    record.question()
     found[record.key] = record
   return found
 

@@ -84,6 +84,19 @@ class KiltRecord:
     """What joins guesses and gold: the id without blanks around it."""
     return self.record_id.strip()
 
+  def question(self) -> str:
+    """The input.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if self.input is None:
+      raise ValueError(
+        f'{self.place}: expected the input of record {self.record_id!r}, found '
+        'none; TriviaQA is published without its questions, add them.'
+      )
+    return self.input
+
   @property
   def page_ids(self) -> tuple[str, ...]:
     """The pages that any output names, each once, in the order of the file."""

@@ -45,7 +45,7 @@ def page_corpus(files: PublicFiles, *, seed: int = 0) -> Iterator[Record]:
   """
   del seed
   for split, record in _task_records(files):
-    yield _query(record)
+    yield Query(record.record_id, record.question())
     if split != TEST:
       for page_id in record.page_ids:
         yield Judgement(split, record.record_id, page_id)
@@ -80,7 +80,7 @@ def passage_corpus(
   del seed
   wanted: dict[str, list[_Evidence]] = collections.defaultdict(list)
   for split, record in _task_records(files):
-    yield _query(record)
+    yield Query(record.record_id, record.question())
     if split != TEST:
       for span in record.spans():
         of = _Evidence(split, record.record_id, span)
@@ -106,15 +106,6 @@ def _judgements(
     for name in [passage.passage_id for passage in answering] or [page_id]:
       found[Judgement(split, query_id, name)] = None
   yield from found
-
-
-def _query(record: KiltRecord) -> Query:
-  if record.input is None:
-    raise ValueError(
-      f'{record.place}: expected the input of record {record.record_id!r}, '
-      'found none; TriviaQA is published without its questions, add them.'
-    )
-  return Query(record.record_id, record.input)
 
 
 def _task_records(files: PublicFiles) -> Iterator[tuple[str, KiltRecord]]:
