@@ -4,6 +4,8 @@
 
 import gzip
 import json
+import pathlib
+import re
 import tracemalloc
 
 import hypothesis
@@ -114,6 +116,18 @@ def test_a_page_and_its_parts(tmp_path):
   assert page(title='Other').text().startswith('Homer\nHomer was')
   assert page(text=()).text() == ''
   assert page(text=()).sections() == []
+
+
+def test_a_line_is_a_page_or_none():
+  assert kilt_pages.parse_page('f', json.dumps(HOMER)) == kilt_pages.page_of(
+    'g', HOMER
+  )
+  assert kilt_pages.parse_page('f', json.dumps(page_fields(7))).page_id == '7'
+  assert kilt_pages.is_page(HOMER)
+  for other in ({'_id': '1', 'title': 't', 'text': 'x'}, [HOMER], None):
+    assert not kilt_pages.is_page(other)
+  with pytest.raises(ValueError, match='f, line 3: expected one JSON object'):
+    kilt_pages.parse_page('f, line 3', '{"wikipedia_id": 7,')
 
 
 def test_titles_have_one_spelling():
@@ -464,3 +478,37 @@ def test_a_run_over_kilt_is_measured_both_ways(tmp_path, capsys):
   found = json.loads(capsys.readouterr().out)
   assert found['measures'] == {'R@2': 1.0, 'P@1': 1.0}
   assert found['judged_queries'] == 1
+
+
+PAGE = pathlib.Path(__file__).parent.parent / 'docs' / 'kilt.md'
+
+
+def blocks(language):
+  text = PAGE.read_text(encoding='utf-8')
+  return re.findall(rf'^```{language}\n(.*?)^```$', text, re.M | re.S)
+
+
+def test_the_example_of_the_page(tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  for name, text in zip(('gold', 'guess'), blocks('jsonl'), strict=True):
+    pathlib.Path(f'{name}.jsonl').write_text(text)
+  (console,) = blocks('console')
+  command, expected = console.split('\n', 1)
+  assert command.startswith('$ genret ')
+  assert tools.main(command.split()[2:]) == 0
+  assert capsys.readouterr().out == expected
+
+
+def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
+  monkeypatch.chdir(tmp_path)
+  kilt_folder(tmp_path / 'kilt')
+  write(tmp_path / 'kilt' / 'nq-dev-kilt.jsonl', RECORDS['aidayago2-dev'])
+  (code,) = blocks('python')
+  namespace = {}
+  exec(compile(code, 'docs/kilt.md', 'exec'), namespace)
+  out = capsys.readouterr().out
+  assert '7-4:0-4:28 Works. The Iliad sings of Achilles.' in out
+  assert 'Achilles -> Achilles (hero)' in out
+  # The first page was done with: reading went on at the second one.
+  assert namespace['titles'] == {'Troy': ['12']}
+  assert "1163testa 1 [START_ENT] he [END_ENT] ('7',)" in out

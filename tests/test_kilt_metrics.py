@@ -347,6 +347,7 @@ def test_a_line_that_is_no_json_is_named(tmp_path):
     (['--qrels', 'q'], 'expected --gold without --qrels, found both'),
     (['--baseline', 'b'], 'expected --gold without --baseline'),
     (['--measures', 'RR@10'], 'expected --gold without --measures'),
+    (['--unseen-share', '.5'], 'expected --gold without --unseen-share'),
     (['--gold', 'gone'], 'expected --gold to be a file .* no file gone'),
     (['--run', 'gone'], 'expected --run to be a file .* no file gone'),
   ],

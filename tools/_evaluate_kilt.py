@@ -23,10 +23,11 @@ def evaluate(args: argparse.Namespace) -> kilt_metrics.KiltEvaluation:
       f'expected --format kilt with --gold, found {args.format}; give both, or '
       '--qrels in place of --gold.'
     )
-  for name in ('qrels', 'baseline', 'measures'):
-    if getattr(args, name) is not None:
+  for name in ('qrels', 'baseline', 'measures', 'unseen_share'):
+    if getattr(args, name):
+      flag = name.replace('_', '-')
       raise ValueError(
-        f'expected --gold without --{name}, found both; KILT has measures of '
+        f'expected --gold without --{flag}, found both; KILT has measures of '
         'its own, --qrels has the others.'
       )
   for flag, path in (('--run', args.run), ('--gold', args.gold)):

@@ -49,12 +49,12 @@ def main(argv: list[str]) -> int:
       'judgements.'
     )
   qrels = corpus.read_qrels(args.qrels)
+  args.measures = args.measures or list(metrics.MEASURES)
   parts = _parts(args, qrels)
-  measures = args.measures or list(metrics.MEASURES)
-  result = _score(args.run, args.format, qrels, measures)
+  result = _score(args.run, args.format, qrels, args.measures)
   baseline, p_values = None, {}
   if args.baseline is not None:
-    baseline = _score(args.baseline, args.format, qrels, measures)
+    baseline = _score(args.baseline, args.format, qrels, args.measures)
     p_values = metrics.significance(result, baseline, seed=args.seed)
   if args.json:
     print(
