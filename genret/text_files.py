@@ -98,7 +98,7 @@ def _go_to(
     return
   lines.seek(max(start.offset - 1, 0))
   before = lines.read(1)
-  if start.line > 0 and (before == b'\n' or (before and not lines.read(1))):
+  if min(start) > 0 and (before == b'\n' or (before and not lines.read(1))):
     return  # behind a line, or behind the last one, which may lack its end
   raise ValueError(
     f'{path}: expected a start between two lines, found none at byte '

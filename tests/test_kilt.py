@@ -165,13 +165,21 @@ def test_reading_goes_on_from_every_page(tmp_path, name):
     rest = list(kilt_pages.read_pages(path, start=cursor))
     done = sum(1 for line in data[: cursor.offset].splitlines() if line)
     assert rest == whole[done:]
-  for bad in [(3, 1), (len(data) + 1, 9), (len(data) - 1, 8), (5, 0), (0, 3)]:
+  for bad in [
+    (cursors[1].offset, 0),
+    (0, 1),
+    (3, 1),
+    (len(data) + 1, 9),
+    (len(data) - 1, 8),
+  ]:
     with pytest.raises(ValueError, match='a start between two lines, found'):
       list(kilt_pages.read_pages(path, start=text_files.Cursor(*bad)))
   # The line of an error is that of the file.
   path.write_bytes(gzip.compress(b'\n{') if name.endswith('.gz') else b'\n{')
   with pytest.raises(ValueError, match=f'{name}, line 2: expected one JSON'):
     list(kilt_pages.read_pages(path, start=text_files.Cursor(1, 1)))
+  with pytest.raises(ValueError, match='a start between two lines, found'):
+    list(kilt_pages.read_pages(path, start=text_files.Cursor(0, 1)))
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
@@ -251,6 +259,10 @@ def test_passages_of_three_words():
     '1. It sings of a man.',
   ]
   assert list(kilt_passages.passages(page(text=()))) == []
+  (other,) = kilt_passages.passages(
+    page(title='Other', text=['Homer\n', 'is.'])
+  )
+  assert (other.text, other.passage_id) == ('Homer is.', '7-0:0-1:3')
   with pytest.raises(ValueError, match='of a word or more, got 0'):
     list(kilt_passages.passages(page(), words=0))
 
@@ -399,6 +411,10 @@ def qrels_of(folder, split):
 
 def test_pages_with_all_tasks(tmp_path):
   kilt_folder(tmp_path / 'in')
+  mine = {'id': 'mine', 'input': '', 'output': [
+    {'provenance': [{'wikipedia_id': '12'}]}
+  ]}  # fmt: skip
+  write(tmp_path / 'in' / 'mine-test-kilt.jsonl', [mine])
   recipes.build('kilt-pages', tmp_path / 'in', tmp_path / 'out')
   direct = corpus.load_collection(tmp_path / 'in')
   built = corpus.load_collection(tmp_path / 'out')
@@ -407,6 +423,7 @@ def test_pages_with_all_tasks(tmp_path):
   assert built.qrels == {
     'train': direct.qrels['nq-train'],
     'dev': direct.qrels['aidayago2-dev'],
+    'test': {'mine': {'12': 1}},
   }
 
 

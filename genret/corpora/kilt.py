@@ -7,9 +7,9 @@
 | kilt_knowledgesource.json or kilt.jsonl | a page, see `kilt_pages` |
 | `<task>-<split>-kilt.jsonl` | a record, see `kilt_records` |
 
-All task files of the folder are taken, none has to be there. Those of `train` and
-`dev` judge what their provenance names, whichever output it stands in; those of
-`test` are queries alone. Records keep their ids.
+All task files of the folder are taken, none has to be there. A record judges what
+its provenance names, whichever output that stands in; KILT's own test files have no
+outputs, and are queries alone. Records keep their ids.
 """
 
 import collections
@@ -46,9 +46,8 @@ def page_corpus(files: PublicFiles, *, seed: int = 0) -> Iterator[Record]:
   del seed
   for split, record in _task_records(files):
     yield Query(record.record_id, record.question())
-    if split != TEST:
-      for page_id in record.page_ids:
-        yield Judgement(split, record.record_id, page_id)
+    for page_id in record.page_ids:
+      yield Judgement(split, record.record_id, page_id)
   for page in _pages(files):
     yield page_document(page)
 
@@ -81,10 +80,9 @@ def passage_corpus(
   wanted: dict[str, list[_Evidence]] = collections.defaultdict(list)
   for split, record in _task_records(files):
     yield Query(record.record_id, record.question())
-    if split != TEST:
-      for span in record.spans():
-        of = _Evidence(split, record.record_id, span)
-        wanted[span.page_id].append(of)
+    for span in record.spans():
+      of = _Evidence(split, record.record_id, span)
+      wanted[span.page_id].append(of)
   for page in _pages(files):
     cut = list(passages(page, words=words, across_sections=across_sections))
     for passage in cut:
