@@ -48,6 +48,7 @@ _EVAL = [
   'ir-datasets>=0.5.11',
   'ir-measures>=0.4.1',
   'matplotlib>=3.9',
+  'rouge>=1.0.1',
 ]
 
 _DEV = [

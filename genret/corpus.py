@@ -9,6 +9,8 @@
 | `.tsv[.gz]`          | `docid<TAB>title<TAB>text`       | `qid<TAB>text`    |
 | `ir_datasets:NAME`   | `docs_iter()`                    | `queries_iter()`  |
 | `genret:NAME`        | a BEIR folder that comes with genret | |
+| KILT folder          | pages of `kilt_knowledgesource.json` or `kilt.jsonl[.gz]` | `*-kilt.jsonl[.gz]` |
+| KILT file            | pages, see `kilt_pages`          | `{id, input, output}` |
 
 Readers stream, keep the order of the file, and name file and line of whatever
 is wrong. A document or query without words is kept, and counted by
@@ -17,12 +19,19 @@ is wrong. A document or query without words is kept, and counted by
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import pathlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from genret import ir_datasets_reader, qrels_reader, unseen
+from genret import (
+  ir_datasets_reader,
+  kilt_pages,
+  kilt_records,
+  qrels_reader,
+  unseen,
+)
 from genret.text_files import PathLike, read_lines
 
 Qrels = dict[str, dict[str, int]]
@@ -31,7 +40,10 @@ IR_DATASETS = ir_datasets_reader.PREFIX
 # SQuADShifts New-Wiki: 1,581 Wikipedia paragraphs, 7,737 human questions.
 SQUADSHIFTS_WIKI = pathlib.Path(__file__).parent / 'data' / 'squadshifts_wiki'
 
-_ID_FIELDS = ('_id', 'id', 'doc_id', 'query_id')
+_TASK_FILE = '-kilt.jsonl'
+_TASK_ENDINGS = (_TASK_FILE, f'{_TASK_FILE}.gz')
+
+_ID_FIELDS = ('_id', 'id', 'doc_id', 'query_id', 'wikipedia_id')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -150,7 +162,10 @@ def resolve(path: PathLike) -> PathLike:
 
 
 def read_documents(path: PathLike) -> Iterator[Document]:
-  """Streams documents of a BEIR folder, file, `ir_datasets:` or `genret:NAME`.
+  """Streams documents of a BEIR or KILT folder, a file, or a named collection.
+
+  A page of KILT is a document with the page's id, title and text; passages are
+  made by `genret corpus kilt-passages`.
 
   Raises:
     ValueError: for a bad line or a repeated identifier, naming the place.
@@ -161,7 +176,11 @@ def read_documents(path: PathLike) -> Iterator[Document]:
     rows = ir_datasets_reader.documents(str(path))
     records = ((place, Document(*fields)) for place, *fields in rows)
     return _unique(records, 'document')
-  read = {'.tsv': _tsv_document, '.jsonl': _json_document}
+  read = {
+    '.tsv': _tsv_document,
+    '.jsonl': _json_document,
+    '.json': _kilt_document,
+  }
   return _unique(_records(path, 'corpus', read), 'document')
 
 
@@ -173,11 +192,18 @@ def read_queries(path: PathLike) -> Iterator[Query]:
     records = ((place, Query(*fields)) for place, *fields in rows)
     return _unique(records, 'query')
   read = {'.tsv': _tsv_query, '.jsonl': _json_query}
+  if _beir_file(path, 'queries') is None:
+    tasks = task_files(path)
+    if tasks:
+      found = (row for file in tasks for row in _records(file, 'queries', read))
+      return _unique(found, 'query')
   return _unique(_records(path, 'queries', read), 'query')
 
 
 def read_qrels(path: PathLike) -> Qrels:
-  """Reads judgements: BEIR (header, 3 columns) or TREC (4 columns) by content.
+  """Reads judgements: BEIR (header, 3 columns), TREC (4) or KILT, by content.
+
+  A task file of KILT judges every page that some output names 1.
 
   Args:
     path: a file, plain or .gz, `ir_datasets:NAME`, or `genret:NAME/SPLIT` for
@@ -213,7 +239,8 @@ def load_collection(path: PathLike) -> Collection:
 
   Args:
     path: a BEIR folder (queries and `qrels/<split>.tsv[.gz]` are optional), a
-      document file (then without queries), or `ir_datasets:NAME`, whose
+      document file (then without queries), a KILT folder, where 'nq-dev' is the
+      split of nq-dev-kilt.jsonl (one without any page is none), or `ir_datasets:NAME`, whose
       judgements become one split, named after the last part of NAME where
       that is train, dev or test, else 'test'.
   """
@@ -230,8 +257,13 @@ def load_collection(path: PathLike) -> Collection:
       split = name if name in ('train', 'dev', 'test') else 'test'
       qrels[split] = read_qrels(path)
   elif pathlib.Path(path).is_dir():
-    if _beir_file(path, 'queries') is not None:
+    tasks = task_files(path)
+    if _beir_file(path, 'queries') is not None or tasks:
       queries = list(read_queries(path))
+    for file in tasks:
+      judged = read_qrels(file)
+      if judged:
+        qrels[file.name.partition(_TASK_FILE)[0]] = judged
     for file in sorted((pathlib.Path(path) / 'qrels').glob('*.tsv*')):
       split, _, ending = file.name.partition('.')
       if ending in ('tsv', 'tsv.gz'):
@@ -243,6 +275,23 @@ def load_collection(path: PathLike) -> Collection:
     qrels=qrels,
     hash=documents_hash(documents),
   )
+
+
+def task_files(folder: PathLike) -> list[pathlib.Path]:
+  """The task files of a KILT folder by name, `*-kilt.jsonl[.gz]`.
+
+  Raises:
+    ValueError: a file is there twice, plain and compressed.
+  """
+  found = sorted(pathlib.Path(folder).glob(f'*{_TASK_FILE}*'))
+  files = [file for file in found if file.name.endswith(_TASK_ENDINGS)]
+  for first, second in itertools.pairwise(files):
+    if second.name == f'{first.name}.gz':
+      raise ValueError(
+        f'{folder}: expected each task file once, found {first.name} and '
+        f'{second.name}; move one away.'
+      )
+  return files
 
 
 def documents_hash(documents: Iterable[Document]) -> str:
@@ -308,10 +357,12 @@ def _records(
   file = pathlib.Path(path)
   if file.is_dir():
     found = _beir_file(path, stem)
+    if found is None and stem == 'corpus':
+      found = kilt_pages.find_pages(path)
     if found is None:
       raise FileNotFoundError(
         f'{path}: expected a BEIR folder with {stem}.jsonl or '
-        f'{stem}.jsonl.gz, found neither; check the folder.'
+        f'{stem}.jsonl.gz, or a KILT folder, found neither; check the folder.'
       )
     file = found
   if not file.exists():
@@ -377,8 +428,19 @@ def _json_text(place: str, fields: dict[str, Any], key: str) -> str:
   return value
 
 
+def page_document(page: kilt_pages.Page) -> Document:
+  """The document that a page of KILT is."""
+  return Document(page.page_id, page.title, page.text())
+
+
+def _kilt_document(place: str, line: str) -> Document:
+  return page_document(kilt_pages.parse_page(place, line))
+
+
 def _json_document(place: str, line: str) -> Document:
   doc_id, fields = _json_fields(place, line)
+  if kilt_pages.is_page(fields):
+    return page_document(kilt_pages.page_of(place, fields))
   if 'title' not in fields and 'text' not in fields:
     raise ValueError(
       f'{place}: expected title or text, found only {sorted(fields)}; rename '
@@ -394,6 +456,9 @@ def _json_document(place: str, line: str) -> Document:
 
 def _json_query(place: str, line: str) -> Query:
   query_id, fields = _json_fields(place, line)
+  if 'text' not in fields and 'input' in fields:
+    record = kilt_records.parse_record(place, line)
+    return Query(record.record_id, record.question())
   if 'text' not in fields:
     raise ValueError(
       f'{place}: expected text, found only {sorted(fields)}; rename the field '

@@ -1,10 +1,11 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of files of judgements: BEIR's with a header, and TREC's."""
+"""Rows of files of judgements: BEIR's with a header, TREC's, and KILT's tasks."""
 
 import pathlib
 from collections.abc import Iterator
 
+from genret.kilt_records import parse_record
 from genret.text_files import PathLike, read_lines
 
 
@@ -27,6 +28,11 @@ def rows(path: PathLike) -> Iterator[tuple[str, str, str, int]]:
     )
   beir = None
   for place, line in read_lines(path):
+    if beir is None and line.lstrip().startswith('{'):
+      record = parse_record(place, line)
+      for page in record.page_ids:
+        yield place, record.record_id, page, 1
+      continue
     if beir is None:
       cells = line.split('\t')
       beir = len(cells) == 3 and not _is_integer(cells[2])

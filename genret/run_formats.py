@@ -20,12 +20,15 @@ from typing import Any
 import numpy as np
 
 from genret.corpus import Document
+from genret.kilt_records import only_output, read_records
 from genret.runs import Hit, read_trec, trec_scores, write_trec
 from genret.text_files import PathLike, read_lines, write_text
 
 FORMATS = ('trec', 'beir', 'kilt')
 
-_PASSAGE = re.compile('(.+?)-([0-9]+)(?:-([0-9]+))?', re.DOTALL)
+_PASSAGE = re.compile(
+  '(.+?)-([0-9]+)(?::([0-9]+))?(?:-([0-9]+)(?::([0-9]+))?)?', re.DOTALL
+)
 
 
 def write_beir(path: PathLike, run: Mapping[str, Sequence[Hit]]) -> None:
@@ -134,10 +137,12 @@ def passage(doc_id: str) -> dict[str, str | int]:
 
   Args:
     doc_id: 'PAGE-PARAGRAPH' or 'PAGE-FIRST-LAST': a page, whose id may have
-      hyphens, and its paragraphs, counted from 0.
+      hyphens, and its paragraphs, counted from 0; or with characters,
+      'PAGE-FIRST:CHARACTER-LAST:CHARACTER', as `kilt_passages` names passages.
 
   Returns:
-    wikipedia_id, start_paragraph_id and end_paragraph_id.
+    wikipedia_id, start_paragraph_id and end_paragraph_id, and start_character
+    and end_character where they are told.
 
   Raises:
     ValueError: for a name of another form.
@@ -148,12 +153,13 @@ def passage(doc_id: str) -> dict[str, str | int]:
       'Expected the id of a passage, PAGE-PARAGRAPH or PAGE-FIRST-LAST, got '
       f'{doc_id!r}; rename the documents, or write their ids as those of pages.'
     )
-  page, first, last = found.groups()
+  page, first, start, last, end = found.groups()
+  characters = {'start_character': start, 'end_character': end}
   return {
     'wikipedia_id': page,
     'start_paragraph_id': int(first),
     'end_paragraph_id': int(last or first),
-  }
+  } | {name: int(at) for name, at in characters.items() if at is not None}
 
 
 def read_kilt(path: PathLike) -> dict[str, dict[str, float]]:
@@ -165,23 +171,17 @@ def read_kilt(path: PathLike) -> dict[str, dict[str, float]]:
   as KILT's R-precision has it, and a provenance without a page not at all.
 
   Raises:
-    ValueError: naming file and line, for a line that is no JSON object with an
-      id and one output, and for a query that comes twice.
+    ValueError: as `kilt_records.read_records`, and for a query without exactly
+      one output.
   """
   run: dict[str, dict[str, float]] = {}
-  for place, line in read_lines(path):
-    query_id, provenance = _guess(place, line)
-    if query_id in run:
-      raise ValueError(
-        f'{place}: query {query_id!r} was already answered; keep one line of '
-        'each query.'
-      )
+  for record in read_records(path):
     scores: dict[str, Any] = {}
-    for fields in provenance:
+    for fields in only_output(record).provenance or ():
       page = fields.get('wikipedia_id')
       if page is not None:
         scores.setdefault(str(page), fields.get('score'))
-    run[query_id] = _falling(scores)
+    run[record.record_id] = _falling(scores)
   return run
 
 
@@ -228,24 +228,6 @@ def read_run(
   """
   _check_format(format)
   return {'trec': read_trec, 'beir': read_beir, 'kilt': read_kilt}[format](path)
-
-
-def _guess(place: str, line: str) -> tuple[str, list[dict[str, Any]]]:
-  """The id of a guess and its provenance."""
-  try:
-    fields = json.loads(line)
-    (output,) = fields['output']
-    query_id, provenance = str(fields['id']), output.get('provenance', [])
-  except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-    provenance = None
-  if not isinstance(provenance, list) or not all(
-    isinstance(fields, dict) for fields in provenance
-  ):
-    raise ValueError(
-      f'{place}: expected {{"id": ..., "output": [{{"provenance": [...]}}]}} '
-      f'with exactly one output, found {line[:80]!r}; correct the line.'
-    )
-  return query_id, provenance
 
 
 def _falling(scores: Mapping[str, Any]) -> dict[str, float]:

@@ -56,13 +56,15 @@ EXEMPT = {
   # Schemes, by their names: tests/test_docids.py.
   'hierarchical_kmeans',
   'hierarchical_kmeans_2d',
-  # Corpora of the literature, by their names: tests/test_corpora.py.
+  # Corpora of the literature, by their names: tests/test_corpora.py, test_kilt.py.
   'Recipe',
   'document_sample',
   'evidence_pages',
   'nq_pages',
   'nq_sample',
   'nq_titles',
+  'page_corpus',
+  'passage_corpus',
   'passage_sample',
   'passage_subset',
   'read_examples',

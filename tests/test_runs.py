@@ -275,7 +275,20 @@ def test_passages_of_pages(doc_id, page, first, last):
   }
 
 
-@pytest.mark.parametrize('doc_id', ['', '290', '290-', '-3', '290-x', '2-3 '])
+@pytest.mark.parametrize('page', ['290', 'a-b', 'a-1-2', 'a-1:2'])
+def test_passages_of_kilt_tell_their_characters(page):
+  assert run_formats.passage(f'{page}-3:14-5:0') == {
+    'wikipedia_id': page,
+    'start_paragraph_id': 3,
+    'start_character': 14,
+    'end_paragraph_id': 5,
+    'end_character': 0,
+  }
+
+
+@pytest.mark.parametrize(
+  'doc_id', ['', '290', '290-', '-3', '290-x', '2-3 ', '2-3:', '2-3:1-:2']
+)
 def test_what_is_no_passage(doc_id):
   with pytest.raises(ValueError, match='Expected the id of a passage, PAGE-PA'):
     run_formats.passage(doc_id)
@@ -309,15 +322,15 @@ def test_kilt_guesses_of_others_are_read(tmp_path):
 @pytest.mark.parametrize(
   ('line', 'message'),
   [
-    ('{', 'line 2: expected .* exactly one output, found .{.; correct'),
-    ('[]', 'line 2: expected'),
-    ('{"id": 1}', 'line 2: expected'),
-    ('{"output": [{}]}', 'line 2: expected'),
+    ('{', 'line 2: expected one JSON object, found text that does not parse'),
+    ('[]', 'line 2: expected a JSON object with id, input and output, found'),
+    ('{"id": 1}', "line 2: expected exactly one output of record '1', found 0"),
+    ('{"output": [{}]}', 'line 2: expected an id'),
     ('{"id": 1, "output": []}', 'exactly one output'),
     ('{"id": 1, "output": [{}, {}]}', 'exactly one output'),
-    ('{"id": 1, "output": ["x"]}', 'exactly one output'),
-    ('{"id": 1, "output": [{"provenance": [3]}]}', 'exactly one output'),
-    ('{"id": 0, "output": [{}]}', "line 2: query '0' was already answered; k"),
+    ('{"id": 1, "output": ["x"]}', "record '1', output 1: expected an object"),
+    ('{"id": 1, "output": [{"provenance": [3]}]}', 'provenance 1: expected an'),
+    ('{"id": 0, "output": [{}]}', "line 2: record '0' was already given in"),
   ],
 )
 def test_bad_guesses_are_named(tmp_path, line, message):

@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
   add(
     '--corpus',
     required=True,
-    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+    help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
   add('--output', required=True, help='the .npy file to write')
   add(

@@ -7,10 +7,15 @@ as trec_eval does (score, then document id, both descending). With --baseline a
 second run is scored too, and each measure gets the p of a paired randomization
 test between the two.
 
+With --format kilt and --gold, guesses of KILT are measured as KILT's own program
+does: retrieval, and answers where the guesses have them (docs/kilt.md).
+
 Example:
   genret evaluate --run genret.trec --qrels qrels/test.tsv \\
     --measures nDCG@10 R@100 --baseline bm25.trec
   genret evaluate --run seal.json --format beir --qrels qrels/test.tsv
+  genret evaluate --run guess.jsonl --format kilt --gold nq-dev-kilt.jsonl \\
+    --ks 1,5,20 --level page
 """
 
 import argparse
@@ -18,8 +23,9 @@ import json
 import os
 from typing import Any
 
-from genret import corpus, metrics, report, unseen
+from genret import corpus, kilt_metrics, metrics, report, unseen
 from genret.run_formats import FORMATS, read_run
+from genret.tools import _evaluate_kilt
 
 
 def main(argv: list[str]) -> int:
@@ -30,7 +36,20 @@ def main(argv: list[str]) -> int:
       f'expected --format to be one of {", ".join(FORMATS)}, found '
       f'{args.format!r}; choose one of these.'
     )
+  if args.gold is not None:
+    found = _evaluate_kilt.evaluate(args)
+    if args.json:
+      print(json.dumps(_evaluate_kilt.as_json(args, found), indent=2))
+    else:
+      print(_evaluate_kilt.as_text(args, found))
+    return 0
+  if args.qrels is None:
+    raise ValueError(
+      'expected --qrels, or --gold with --format kilt, found neither; give the '
+      'judgements.'
+    )
   qrels = corpus.read_qrels(args.qrels)
+  args.measures = args.measures or list(metrics.MEASURES)
   parts = _parts(args, qrels)
   result = _score(args.run, args.format, qrels, args.measures)
   baseline, p_values = None, {}
@@ -56,13 +75,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   add('--run', required=True, help='run file, plain or .gz')
   add(
     '--qrels',
-    required=True,
     help='BEIR .tsv with header, TREC qrels, or genret:NAME/SPLIT',
   )
   add(
     '--measures',
     nargs='+',
-    default=list(metrics.MEASURES),
     metavar='M',
     help=f'names of ir_measures (default: {" ".join(metrics.MEASURES)})',
   )
@@ -77,6 +94,19 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   add('--baseline', metavar='RUN', help='run file to compare with')
   add('--seed', type=int, default=0, help='of the randomization test')
   add('--format', default='trec', help=f'of the runs: {", ".join(FORMATS)}')
+  add('--gold', help='task file of KILT with outputs, in place of --qrels')
+  add(
+    '--ks',
+    default=','.join(map(str, kilt_metrics.KS)),
+    metavar='K,K',
+    help='with --gold: cut-offs (default %(default)s)',
+  )
+  add(
+    '--level',
+    default='page',
+    choices=list(kilt_metrics.LEVELS),
+    help='with --gold: what a provenance must agree in (default %(default)s)',
+  )
   add('--json', action='store_true', help='print JSON instead of a table')
   return parser.parse_args(argv)
 

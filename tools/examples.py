@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
   add(
     '--corpus',
     required=True,
-    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+    help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
   add('--output', required=True, help='a new folder, or one to go on with')
   add(

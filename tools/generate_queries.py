@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
   add(
     '--corpus',
     required=True,
-    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+    help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
   add('--output', required=True, help='the .jsonl file to write')
   for name, default, text in (

@@ -85,7 +85,7 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
   add(
     '--corpus',
     required=True,
-    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+    help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
   add('--output', required=True, help='the folder to write')
   add('--vocabulary', help='a SentencePiece model; default: train one')
@@ -130,7 +130,7 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
   add(
     '--corpus',
     required=True,
-    help='a BEIR folder, plain or .gz, genret:NAME or ir_datasets:NAME',
+    help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
   add(
     '--output',

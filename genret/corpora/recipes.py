@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from genret.corpora import ms_marco, natural_questions, trivia_qa
+from genret.corpora import kilt, ms_marco, natural_questions, trivia_qa
 from genret.corpora.beir_writer import Record, Summary, write_collection
 from genret.corpora.public_files import PublicFiles
 from genret.text_files import PathLike
@@ -66,6 +66,10 @@ RECIPES: Mapping[str, Recipe] = {
     ms_marco.document_sample,
   ),
   'msmarco-doc-full': Recipe('all 3,213,835 documents', ms_marco.documents),
+  'kilt-pages': Recipe('all pages of KILT, 5,903,530', kilt.page_corpus),
+  'kilt-passages': Recipe(
+    'the pages of KILT in passages of 100 words', kilt.passage_corpus
+  ),
 }
 
 
