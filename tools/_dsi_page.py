@@ -287,8 +287,9 @@ def plot(rows: Sequence[Row], path: Path) -> None:
   import matplotlib.figure
 
   parts = list(_by_part(rows))
+  most = max(len({r['name'] for r in mine}) for _, mine in parts)
   figure = matplotlib.figure.Figure(
-    figsize=(6.5 * len(parts), 9), layout='constrained'
+    figsize=(7.5 * len(parts), 1.6 + 0.28 * most), layout='constrained'
   )
   many = figure.subplots(1, len(parts), squeeze=False)[0]
   for axes, (part, mine) in zip(many, parts, strict=True):
@@ -321,7 +322,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     axes.set(xlim=(0, 1), xlabel='Success@10', title=part)
     axes.grid(alpha=0.3)
   figure.legend(
-    *many[0].get_legend_handles_labels(), loc='outside lower center', ncols=4
+    *many[0].get_legend_handles_labels(), loc='outside lower center', ncols=2
   )
   temporary = path.with_name(f'.{os.getpid()}.{path.name}')
   figure.savefig(temporary, dpi=110, format='png')
