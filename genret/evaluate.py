@@ -138,6 +138,8 @@ def evaluate_baselines(
   measures: Sequence[str] = metrics.MEASURES,
   seed: int = 0,
   pseudo_queries: str | os.PathLike[str] | None = None,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
 ) -> dict[str, System]:
   """BM25 and a random order on the same queries, and docT5query if asked for.
 
@@ -149,6 +151,9 @@ def evaluate_baselines(
     seed: of the random order.
     pseudo_queries: of the documents, as `read_pseudo_queries` takes them: BM25
       over documents with all of these is the system 'docT5query'.
+    unseen_share: those of a split are withheld from so many documents, as from
+      the system that they stand beside.
+    unseen_seed: which ones.
   """
   systems = {}
   rankers: dict[str, Callable[[], dict[str, list[runs.Hit]]]] = {
@@ -159,7 +164,13 @@ def evaluate_baselines(
   }
   if pseudo_queries is not None:
     documents = expanded(
-      collection.documents, read_pseudo_queries(pseudo_queries, collection)
+      collection.documents,
+      read_pseudo_queries(
+        pseudo_queries,
+        collection,
+        unseen_share=unseen_share,
+        unseen_seed=unseen_seed,
+      ),
     )
     rankers['docT5query'] = lambda: BM25(documents).search(queries, DEPTH)
   for name, ranker in rankers.items():
@@ -218,6 +229,7 @@ def write_report(
   collection = load_collection(corpus)
   queries, qrels = split_queries(collection, split)
   searcher = Searcher.load(folder)
+  withheld = _withheld(folder)
   weights = {'genret': searcher.params}
   if initial:
     _, weights['genret, untrained'] = checkpoints.load_model(folder, step=0)
@@ -239,6 +251,7 @@ def write_report(
     measures=measures,
     seed=seed,
     pseudo_queries=pseudo_queries,
+    **withheld,
   )
   for name, system in systems.items():
     tag = name.replace(', ', '_')
@@ -255,7 +268,7 @@ def write_report(
       for name, system in systems.items()
       if name != 'bm25'
     },
-    **_parts(folder, systems, qrels),
+    **_parts(withheld, systems, qrels),
     'collection': collection.name,
     'corpus_hash': collection.hash,
     'docids_hash': searcher.docids_hash,
@@ -271,24 +284,33 @@ def write_report(
   return result
 
 
-def _parts(
-  run_folder: Path,
-  systems: Mapping[str, System],
-  qrels: Mapping[str, Mapping[str, int]],
-) -> dict[str, Any]:
-  """For a report: seen and unseen documents apart, where the run has them."""
+def _withheld(run_folder: Path) -> dict[str, Any]:
+  """Which queries a run did not train on: unseen_share and unseen_seed, or none."""
   settings = json.loads((run_folder / SETTINGS_FILE).read_text())
-  withheld = {
+  return {
     name: settings[name]
     for name in ('unseen_share', 'unseen_seed')
     if name in settings
   }
+
+
+def _parts(
+  withheld: Mapping[str, Any],
+  systems: Mapping[str, System],
+  qrels: Mapping[str, Mapping[str, int]],
+) -> dict[str, Any]:
+  """For a report: seen and unseen documents apart, where the run has them."""
   if not withheld:
     return {}
-  return withheld | {
+  queries = unseen.split_queries(
+    qrels, withheld['unseen_share'], withheld['unseen_seed']
+  )
+  return {
+    **withheld,
+    'part_queries': {part: len(of) for part, of in queries.items()},
     'parts': {
       f'{name}, {part}': means
       for name, system in systems.items()
       for part, means in system.parts(qrels, **withheld).items()
-    }
+    },
   }

@@ -71,6 +71,8 @@ def build(
   text_tokens: int | None = None,
   pseudo_queries: Mapping[str, Sequence[str]] | None = None,
   queries_split: str | None = None,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
   dimensions: int = 0,
   shards: int = 1,
   sample_rate: int = 1,
@@ -91,6 +93,9 @@ def build(
     queries_split: count the queries of this split as text of the documents that
       they ask for, in the vocabulary and in the latent vectors. Name training
       queries only.
+    unseen_share: leave out the queries of so many documents (`genret.unseen`), as
+      the caller did where pseudo_queries are those of a split.
+    unseen_seed: which ones.
     dimensions: E, the width of a model that starts from latent vectors of the
       words; 0 for none.
     shards: as `FMIndex.build` takes it.
@@ -114,7 +119,9 @@ def build(
     raise ValueError(f'Expected 0, 2 or more dimensions, got {dimensions}.')
   pseudo_queries = dict(pseudo_queries or {})
   _check_known(pseudo_queries, documents)
-  asked = collection.queries_by_document(queries_split)
+  asked = collection.queries_by_document(
+    queries_split, unseen_share=unseen_share, unseen_seed=unseen_seed
+  )
   texts: list[str] = []
   if vocabulary is None or dimensions:  # Or not a copy of the whole corpus.
     texts = [
@@ -141,6 +148,12 @@ def build(
       vocabulary_lib.HASH_FIELD: vocabulary_lib.vocabulary_hash(vocabulary),
     }
     meta['hash'] = _hash(meta, pseudo_queries)
+    # For those who withhold queries; the same n-grams are the same index.
+    meta |= {
+      'queries_split': queries_split,
+      'unseen_share': unseen_share,
+      'unseen_seed': unseen_seed,
+    }
     index = FMIndex.build(
       views.document_rows(documents, pieces, marks, queries=pseudo_queries),
       views.vocab_size(text_tokens),

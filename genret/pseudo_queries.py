@@ -14,7 +14,11 @@ from genret.text_files import PathLike, read_lines
 
 
 def read_pseudo_queries(
-  source: PathLike | None, collection: Collection
+  source: PathLike | None,
+  collection: Collection,
+  *,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
 ) -> dict[str, list[str]]:
   """Queries that documents answer, by document id: the third view of MINDER.
 
@@ -23,6 +27,10 @@ def read_pseudo_queries(
       document in several lines allowed; the name of a split, for its queries;
       None for none.
     collection: whose documents they are of.
+    unseen_share: of a split, leave out the queries of so many documents
+      (`genret.unseen`); a file is taken whole, since generated queries are part
+      of a document.
+    unseen_seed: which ones.
 
   Returns:
     Documents without any are left out.
@@ -34,7 +42,9 @@ def read_pseudo_queries(
   if source is None:
     return {}
   if str(source) in collection.qrels:
-    of_split = collection.queries_by_document(str(source))
+    of_split = collection.queries_by_document(
+      str(source), unseen_share=unseen_share, unseen_seed=unseen_seed
+    )
     return {doc_id: queries for doc_id, queries in of_split.items() if queries}
   if not pathlib.Path(source).is_file():
     raise ValueError(

@@ -38,7 +38,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from genret import corpus, unseen
+from genret import array_folder, corpus, unseen
+from genret.docids import table as table_lib
 from genret.text_files import PathLike
 
 VERSION = '1.0.0'
@@ -46,6 +47,8 @@ DOCUMENTS, PAIRS = 'documents', 'pairs'
 
 # The split whose pairs are trained on.
 TRAIN = 'train'
+
+_NO_QUERIES: dict[str, Any] = {'queries_split': None}
 
 _QUIET_BELOW = 100_000  # documents; above it a progress bar is welcome
 
@@ -228,6 +231,41 @@ def pairs_source(
     (document.doc_id for document in documents), unseen_share, unseen_seed
   )
   return _SeenPairs(prepared, withheld)
+
+
+def check_withheld(folder: PathLike, share: float, seed: int) -> None:
+  """Refuses a build that knows queries which are to be withheld.
+
+  At a greater share of the same seed more documents are unseen, and none is seen
+  again, so a build that withheld more is as good.
+
+  Args:
+    folder: of `genret index`; a vocabulary alone knows nothing.
+    share: of unseen documents.
+    seed: which ones.
+
+  Raises:
+    ValueError: naming how to build it.
+  """
+  if not share or not (pathlib.Path(folder) / array_folder.HEADER).is_file():
+    return
+  kind, header = array_folder.read_meta(folder)
+  known, command = header.get('meta', {}), 'genret index fm'
+  if kind == table_lib.KIND:
+    # A table of one's own has no scheme; one with, but without settings, is of
+    # an older genret that did not tell.
+    known = known.get('settings', {} if 'scheme' in known else _NO_QUERIES)
+    command = 'genret index docids'
+  if known.get('queries_split', '') is None and not known.get('pseudo_queries'):
+    return
+  found = (known.get('unseen_share', 0.0), known.get('unseen_seed', 0))
+  if found[0] < share or found[1] != seed:
+    raise ValueError(
+      f'Expected {folder} to know no query of the unseen documents '
+      f'(unseen_share={share}, unseen_seed={seed}), it was built with {found[0]} '
+      f'and {found[1]}; run `{command}` with --unseen-share {share} '
+      f'--unseen-seed {seed}.'
+    )
 
 
 class _SeenPairs(seqio.TfdsDataSource):

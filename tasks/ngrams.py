@@ -73,6 +73,8 @@ def mixture(
   supervised: Supervised | None = None,
   unsupervised: Unsupervised | None = None,
   pseudo_queries: PathLike | None = None,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
   rates: Mapping[str, float] | None = None,
   use_markers: bool = True,
   use_grades: bool = True,
@@ -95,6 +97,9 @@ def mixture(
     unsupervised: how many examples a document gives, and which.
     pseudo_queries: those of the documents, as `genret index fm` takes them: a
       file, or the name of a split.
+    unseen_share: keep the training pairs of so many documents out
+      (`genret.unseen`), and the pseudo-queries that are those of a split.
+    unseen_seed: which ones.
     rates: mixing rates of 'supervised' and 'unsupervised'; examples come in
       proportion to them, absent means 0. Default: in proportion to how many
       there are, as when SEAL appends one file to the other.
@@ -106,7 +111,8 @@ def mixture(
 
   Raises:
     ValueError: for an unknown rate, an index of another corpus or beside
-      another vocabulary, or nothing to train on.
+      another vocabulary, or one that knows the queries of unseen documents;
+      for nothing to train on, or written examples where queries are withheld.
   """
   meta = ngram_index.load_meta(index)
   signature = (
@@ -117,10 +123,12 @@ def mixture(
     examples and text_files.file_state(Path(examples) / 'examples.json'),
     tuple(sorted((rates or {}).items())),
     (use_markers, use_grades, shuffle_buffer, seed),
+    (unseen_share, unseen_seed),
   )
   if _REGISTERED.get(name) == signature:
     return name
   vocabulary_lib.load_vocabulary(index, meta)
+  beir_folder.check_withheld(index, unseen_share, unseen_seed)
   if corpus is not None and examples is None:
     parts = _corpus_parts(
       corpus,
@@ -131,6 +139,7 @@ def mixture(
         unsupervised or ngram_examples.UNSUPERVISED,
       ),
       pseudo_queries=pseudo_queries,
+      withheld={'unseen_share': unseen_share, 'unseen_seed': unseen_seed},
       seed=seed,
     )
   elif examples is not None and corpus is None:
@@ -138,6 +147,11 @@ def mixture(
       raise ValueError(
         'Expected the options of examples beside a corpus, got them beside '
         f'written examples; write {examples} with these options.'
+      )
+    if unseen_share:
+      raise ValueError(
+        f'Expected a corpus where queries are withheld, got the written '
+        f'examples {examples}, which are of all queries; name the corpus.'
       )
     parts = _written_parts(examples, meta)
   else:
@@ -186,6 +200,7 @@ def _corpus_parts(
   *,
   options: tuple[Supervised, Unsupervised],
   pseudo_queries: PathLike | None,
+  withheld: Mapping[str, Any],
   seed: int,
 ) -> dict[str, _Part]:
   """What the tasks read of a corpus."""
@@ -196,7 +211,7 @@ def _corpus_parts(
     )
   collection = load_collection(corpus)
   _check_corpus(meta, collection.hash, corpus)
-  queries_of = read_pseudo_queries(pseudo_queries, collection)
+  queries_of = read_pseudo_queries(pseudo_queries, collection, **withheld)
   # The draws are meant to be the same in each epoch; seqio warns of an argument
   # `seed` before the cache, hence the lambdas.
   data_dir = beir_folder.prepare(corpus, Path(index) / 'tfds')
@@ -211,9 +226,9 @@ def _corpus_parts(
       len(collection.documents) * options[1].examples,
     )
   }
-  if pairs := _training_pairs(collection):
+  if pairs := _training_pairs(collection, withheld):
     parts['supervised'] = _Part(
-      beir_folder.prepared_source(data_dir, beir_folder.PAIRS),
+      beir_folder.pairs_source(data_dir, corpus, **withheld),
       lambda dataset: ngram_features.supervised(
         dataset, options=options[0], queries_of=queries_of, seed=seed
       ),
@@ -290,10 +305,11 @@ def _used_rates(
   return used
 
 
-def _training_pairs(collection: Collection) -> int:
+def _training_pairs(collection: Collection, withheld: Mapping[str, Any]) -> int:
   if 'train' not in collection.qrels:
     return 0
-  return sum(map(len, collection.queries_by_document('train').values()))
+  of = collection.queries_by_document('train', **withheld)
+  return sum(map(len, of.values()))
 
 
 def _check_corpus(meta: Mapping[str, Any], found: str, where: PathLike) -> None:

@@ -82,7 +82,8 @@ def mixture(
       the name of a split.
     rehearsal: which 'passages' and 'sentences': one of `rehearsal.CHOICES`.
     unseen_share: keep the training pairs of so many documents out of
-      'retrieval' (`genret.unseen`); all else of them is trained on.
+      'retrieval' (`genret.unseen`), and out of 'generated' where that is a split;
+      all else of them is trained on.
     unseen_seed: which ones.
     first_length: of 'first', in tokens.
     chunk_lengths: shortest and longest window, in tokens.
@@ -108,7 +109,7 @@ def mixture(
     return name
   vocabulary_lib.load_vocabulary(docids, table.meta)
   _check_corpus(table, corpus)
-  _check_unseen(table, unseen_share, unseen_seed)
+  beir_folder.check_withheld(docids, unseen_share, unseen_seed)
   add = functools.partial(
     _add_task,
     output_features={
@@ -138,7 +139,12 @@ def mixture(
     ),
     'generated': lambda task: add(
       task,
-      source=_generated_source(corpus, pseudo_queries),
+      source=_generated_source(
+        corpus,
+        pseudo_queries,
+        unseen_share=unseen_share,
+        unseen_seed=unseen_seed,
+      ),
       examples=functools.partial(
         features.retrieval_examples, table=table, prefix=query_prefix
       ),
@@ -279,9 +285,17 @@ def _add_task(
 def _generated_source(
   corpus: str | os.PathLike[str],
   pseudo_queries: str | os.PathLike[str] | None,
+  *,
+  unseen_share: float,
+  unseen_seed: int,
 ) -> seqio.DataSource:
   """Pairs of pseudo-queries and their documents."""
-  queries_of = read_pseudo_queries(pseudo_queries, load_collection(corpus))
+  queries_of = read_pseudo_queries(
+    pseudo_queries,
+    load_collection(corpus),
+    unseen_share=unseen_share,
+    unseen_seed=unseen_seed,
+  )
   pairs = [(q, doc_id) for doc_id, of in queries_of.items() for q in of]
   if not pairs:
     raise ValueError(
@@ -352,21 +366,6 @@ def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:
       f'Expected the corpus that the identifiers name (hash '
       f'{expected[:12]}), {corpus} has hash {found[:12]}; run `genret index '
       'docids` on it.'
-    )
-
-
-def _check_unseen(table: DocidTable, share: float, seed: int) -> None:
-  """Refuses a table whose vectors know queries that are to be withheld."""
-  settings = table.meta.get('settings', {})
-  if not share or settings.get('queries_split') is None:
-    return
-  known = (settings['unseen_share'], settings['unseen_seed'])
-  if known != (share, seed):
-    raise ValueError(
-      f'Expected identifiers that know no query of the unseen documents '
-      f'(unseen_share={share}, unseen_seed={seed}), these were built with '
-      f'{known[0]} and {known[1]}; run `genret index docids` with '
-      f'--unseen-share {share} --unseen-seed {seed}.'
     )
 
 

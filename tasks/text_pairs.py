@@ -64,8 +64,9 @@ def task(
       where None.
 
   Raises:
-    ValueError: for other inputs, a corpus without pairs to train on, or a
-      vocabulary that is none.
+    ValueError: for other inputs, a corpus without pairs to train on, a
+      vocabulary that is none, or vectors beside it that know the queries of
+      unseen documents.
   """
   model = vocabulary_lib.model_file(vocabulary)
   vocabulary_lib.load_vocabulary(model)
@@ -77,6 +78,7 @@ def task(
   if _REGISTERED.get(name) == signature:
     return name
   features.check_inputs(inputs)
+  beir_folder.check_withheld(vocabulary, unseen_share, unseen_seed)
   source = beir_folder.pairs_source(
     prepared, corpus, unseen_share=unseen_share, unseen_seed=unseen_seed
   )

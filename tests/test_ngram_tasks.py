@@ -26,6 +26,8 @@ from genret import (
 )
 from genret.ngram_examples import Supervised, Unsupervised
 from genret.tasks import ngrams
+from genret.tools import index as index_tool
+from genret.unseen import unseen_documents
 
 LENGTHS = {'inputs': 12, 'targets': 8}
 EOS = vocabulary.EOS_ID
@@ -288,6 +290,44 @@ def test_a_corpus_without_judgements_trains_on_documents(tmp_path):
     ValueError, match='examples for the task supervised, found none; give it'
   ):
     ngrams.mixture(**arguments, rates={'supervised': 1})
+
+
+def test_queries_of_unseen_documents_are_not_trained_on(folders, tmp_path):
+  corpus, _, written, collection = folders
+  unseen = unseen_documents([d.doc_id for d in collection.documents], 0.5, 1)
+  share = {'unseen_share': 0.5, 'unseen_seed': 1}
+  asked = [d for of in collection.qrels['train'].values() for d in of]
+  seen = sorted(set(asked) - unseen)
+  assert 0 < len(seen) < len(asked)
+  with pytest.raises(
+    ValueError, match=r'with 0\.0 and 0; run `genret index fm`'
+  ):
+    register(folders, 'unseen', **share)
+  words = ['fm', '--corpus', str(corpus), '--output', str(tmp_path / 'index')]
+  words += ['--vocabulary-size', '120', '--pseudo-queries', 'train']
+  words += ['--queries-split', 'train']
+  words += ['--unseen-share', '0.5', '--unseen-seed', '1']
+  assert index_tool.main(words) == 0
+  meta = ngram_index.load_meta(tmp_path / 'index')
+  assert meta['pseudo_queries'] == len(seen)
+  how = {
+    'index': tmp_path / 'index',
+    'pseudo_queries': 'train',
+    'supervised': Supervised(spans=1, titles=0, queries=1),
+    **share,
+  }
+  name = register(folders, 'unseen', **how)
+  assert rates_of(name)[f'{name}_supervised'] == 2 * len(seen)
+  found = examples(f'{name}_supervised')
+  assert {row['doc_id'].decode() for row in found} == set(seen)
+  # Nothing is withheld from others; an index without queries knows none.
+  name = register(folders, 'seen', **how | {'unseen_share': 0.0})
+  assert rates_of(name)[f'{name}_supervised'] == 2 * len(asked)
+  ngram_index.build(collection, tmp_path / 'plain', vocabulary_size=120)
+  register(folders, 'unseen', index=tmp_path / 'plain', **share)
+  ours = {'corpus': None, 'examples': written, 'index': tmp_path / 'plain'}
+  with pytest.raises(ValueError, match='which are of all queries; name the co'):
+    register(folders, 'unseen', **ours, **share)
 
 
 def test_registering_again_does_nothing(folders, monkeypatch):

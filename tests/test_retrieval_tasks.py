@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tasks over a small folder, read through seqio as the trainers read them."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -20,7 +21,8 @@ from genret import corpus as corpus_lib
 from genret import identifiers, rehearsal, vocabulary
 from genret.baselines.bm25 import ENGLISH_STOP_WORDS
 from genret.docids import build
-from genret.tasks import retrieval, text_pairs
+from genret.docids.table import DocidTable
+from genret.tasks import beir_folder, retrieval, text_pairs
 from genret.unseen import unseen_documents
 
 LENGTHS = {'inputs': 6, 'targets': 4}
@@ -537,7 +539,7 @@ def test_pairs_of_unseen_documents_are_not_trained_on(folders, tmp_path):
     != retrieval.embeddings.load(tmp_path / 'all').output_VxE
   ).any()
   with pytest.raises(
-    ValueError, match=r'built with 0\.0 and 0; run `genret in'
+    ValueError, match=r'built with 0\.0 and 0; run `genret index docids`'
   ):
     register(folders, 'unseen', docids=tmp_path / 'all', **share)
   name = register(folders, 'unseen', docids=tmp_path / 'some', **share)
@@ -550,6 +552,19 @@ def test_pairs_of_unseen_documents_are_not_trained_on(folders, tmp_path):
   assert {row['doc_id'].decode() for row in examples(f'{name}_chunks')} == {
     d.doc_id for d in collection.documents
   }
+  # A split as pseudo-queries brings nothing back.
+  rates = {'generated': 1}
+  name = register(
+    folders,
+    'unseen_split',
+    docids=tmp_path / 'some',
+    rates=rates,
+    pseudo_queries='train',
+    **share,
+  )
+  assert {row['doc_id'].decode() for row in examples(f'{name}_generated')} == {
+    doc_id for of in collection.qrels['train'].values() for doc_id in of
+  } - unseen
   # Back to all pairs, under the same name.
   register(folders, 'unseen', docids=tmp_path / 'some')
   assert len(examples('unseen_retrieval')) == len(collection.qrels['train'])
@@ -563,6 +578,42 @@ def test_pairs_of_unseen_documents_are_not_trained_on(folders, tmp_path):
   assert len(examples(pairs)) == sum(
     not unseen.issuperset(of) for of in collection.qrels['train'].values()
   )
+  with pytest.raises(ValueError, match=r'all to know no query of the unseen'):
+    text_pairs.task(
+      name='unseen_pairs',
+      inputs='query',
+      corpus=corpus,
+      vocabulary=tmp_path / 'all',
+      **share,
+    )
+
+
+def test_a_build_that_withheld_more_will_do(folders, tmp_path):
+  collection = folders[2]
+  build.build(
+    collection,
+    tmp_path,
+    vocabulary_size=120,
+    queries_split='train',
+    dimensions=8,
+    unseen_share=0.5,
+    unseen_seed=1,
+  )
+  beir_folder.check_withheld(tmp_path, 0.25, 1)
+  for share, seed in ((0.75, 1), (0.25, 2)):
+    with pytest.raises(
+      ValueError, match=rf'--unseen-share {share} --unseen-se'
+    ):
+      beir_folder.check_withheld(tmp_path, share, seed)
+  beir_folder.check_withheld(folders[1], 0.0, 0)  # nothing to withhold
+  beir_folder.check_withheld(tmp_path / 'spiece.model', 0.5, 0)  # no vectors
+  # A table of one's own knows no queries; an older genret's may.
+  table = DocidTable.load(tmp_path)
+  dataclasses.replace(table, meta={}).save(tmp_path / 'own')
+  beir_folder.check_withheld(tmp_path / 'own', 0.5, 0)
+  dataclasses.replace(table, meta={'scheme': 'atomic'}).save(tmp_path / 'older')
+  with pytest.raises(ValueError, match='older to know no query of the unseen'):
+    beir_folder.check_withheld(tmp_path / 'older', 0.5, 0)
 
 
 @pytest.mark.parametrize('choice', ['leading', 'summary'])

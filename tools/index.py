@@ -161,6 +161,14 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
     'in the latent vectors',
   )
   add(
+    '--unseen-share',
+    type=float,
+    default=0.0,
+    help='withhold the queries of so many documents, where they are those of a '
+    'split [0]',
+  )
+  add('--unseen-seed', type=int, default=0, help='which documents [0]')
+  add(
     '--dimensions',
     type=int,
     default=0,
@@ -268,7 +276,13 @@ def _summary(table: DocidTable) -> dict[str, str]:
 def _fm(arguments: argparse.Namespace) -> dict[str, str]:
   fm_files.check_output(arguments.output)
   collection = load_collection(arguments.corpus)
-  queries = read_pseudo_queries(arguments.pseudo_queries, collection)
+  withheld = {
+    'unseen_share': arguments.unseen_share,
+    'unseen_seed': arguments.unseen_seed,
+  }
+  queries = read_pseudo_queries(
+    arguments.pseudo_queries, collection, **withheld
+  )
   found = ngram_index.build(
     collection,
     arguments.output,
@@ -277,6 +291,7 @@ def _fm(arguments: argparse.Namespace) -> dict[str, str]:
     text_tokens=arguments.text_tokens,
     pseudo_queries=queries,
     queries_split=arguments.queries_split,
+    **withheld,
     dimensions=arguments.dimensions,
     shards=arguments.shards,
     sample_rate=arguments.sample_rate,

@@ -173,6 +173,12 @@ def report(
   if 'parts' in found:
     print()
     print(format_table(found['parts']))
+    print(
+      ', '.join(
+        f'{count:,} queries for {part} documents'
+        for part, count in found['part_queries'].items()
+      )
+    )
   print(
     f'Left behind: {folder}/report.json, {picture}, {folder}/{split}.*.trec'
   )
