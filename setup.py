@@ -38,6 +38,7 @@ _TRAIN = [
   'gin-config>=0.5',
   'rapidfuzz>=3.9',
   'seqio>=0.0.20',
+  'summa>=1.2',
   'tensorboard>=2.20',
   'tensorflow>=2.20',
   'tensorflow-datasets>=4.9.10',

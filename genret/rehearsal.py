@@ -8,11 +8,14 @@ document, on some of its passages and on some of its sentences. Which ones is th
 EMNLP 2004); `random`, its control.
 """
 
+import functools
 import hashlib
 import re
-from collections.abc import Collection, Sequence
+import string
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy.sparse
 
 # A passage has so many sentences, and so many are skipped before the next one.
 PASSAGE_SENTENCES, SKIPPED_SENTENCES = 5, 2
@@ -32,12 +35,18 @@ _COUNTS = {
 
 # What ends a sentence, with quotes and brackets that close behind it: the rule of
 # spaCy's sentencizer, which the paper uses, without its tokenizer, so that an
-# abbreviation ends a sentence, too.
+# abbreviation ends a sentence, too. A trained splitter would cost more than the
+# rest of the preparation, for parts that need not be well-formed.
 _END = re.compile(
   '(?<=[.!?\u2026\u3002\uff01\uff1f])["\'\u201d\u2019)\\]]*\\s+'
 )
-_WORD = re.compile(r'\w+')
+_DIGITS = re.compile('[0-9]+')
+_PUNCTUATION = re.compile(f'[{re.escape(string.punctuation)}]+')
+
 _DAMPING = 0.85
+# Far below what tells two units apart; 0.85^200 is below 1e-14, what is left of
+# the start.
+_TOLERANCE, _MOST_STEPS = 1e-12, 200
 
 
 def sentences(text: str) -> list[str]:
@@ -72,14 +81,20 @@ def passages(of: Sequence[str]) -> list[str]:
   return [' '.join(of[start : start + PASSAGE_SENTENCES]) for start in starts]
 
 
-def contents(
-  text: str,
-  kind: str,
-  choice: str,
-  *,
-  key: str = '',
-  stop_words: Collection[str] = frozenset(),
-) -> list[str]:
+def check(kind: str, choice: str) -> None:
+  """Refuses another kind than one of KINDS, or choice than one of CHOICES.
+
+  Raises:
+    ValueError: naming them.
+  """
+  if (choice, kind) not in _COUNTS:
+    raise ValueError(
+      f'Expected one of {", ".join(CHOICES)} of {" or ".join(KINDS)}, got '
+      f'{choice!r} of {kind!r}.'
+    )
+
+
+def contents(text: str, kind: str, choice: str, *, key: str = '') -> list[str]:
   """The passages or sentences of a document to rehearse, in text order.
 
   As many as the paper has: 3 leading passages (1 where there are fewer), 1 by
@@ -90,16 +105,11 @@ def contents(
     kind: one of KINDS.
     choice: one of CHOICES.
     key: what the random choice depends on besides the text, such as the id.
-    stop_words: words in lower case that TextRank does not see.
 
   Raises:
     ValueError: for another kind or choice.
   """
-  if (choice, kind) not in _COUNTS:
-    raise ValueError(
-      f'Expected one of {", ".join(CHOICES)} of {" or ".join(KINDS)}, got '
-      f'{choice!r} of {kind!r}.'
-    )
+  check(kind, choice)
   units = sentences(text)
   if kind == 'passages':
     units = passages(units)
@@ -107,8 +117,10 @@ def contents(
   if choice == 'leading':
     few = kind == 'passages' and len(units) < count
     return units[: 1 if few else count]
+  if len(units) <= count:
+    return units
   if choice == 'summary':
-    score_U = textrank(units, stop_words)
+    score_U = textrank(units)
   else:
     digest = hashlib.sha256(f'{key} {text}'.encode()).digest()
     seed = int.from_bytes(digest[:8], 'big')
@@ -117,45 +129,81 @@ def contents(
   return [units[i] for i in sorted(best)]
 
 
-def textrank(
-  units: Sequence[str], stop_words: Collection[str] = frozenset()
-) -> np.ndarray:
-  """PageRank of sentences or passages, float64 [U], summing to 1.
+def textrank(units: Sequence[str]) -> np.ndarray:
+  """PageRank of sentences or passages, float64 [U]: those of `summa`, to scale.
 
-  Two units are as near as they have words in common, over the sum of the
-  logarithms of how many words each has; one without neighbours passes its rank
-  to all alike.
+  The paper takes the library `summa`, so its words count, and how near units are:
+  words in common over the sum of the logarithms of the numbers of words. Units of
+  the same words are one, and one without neighbours passes its rank to all alike.
+  Its ranks are found by powers of a sparse matrix here, since the library takes
+  loops over pairs of units and all eigenvectors.
 
   Args:
-    units: texts.
-    stop_words: words in lower case that do not count.
+    units: texts, in English.
+
+  Returns:
+    The ranks, which sum to 1 over units of distinct words.
   """
-  count = len(units)
+  words = [tuple(_words(unit)) for unit in units]
+  number_of = {of: number for number, of in enumerate(dict.fromkeys(words))}
+  distinct = list(number_of)
+  rank = _ranks(_nearness(distinct))
+  return rank[[number_of[of] for of in words]] if words else rank
+
+
+def _words(unit: str) -> list[str]:
+  """The stems of the words that count, in order."""
+  stem, stop_words = _english()
+  plain = _PUNCTUATION.sub(' ', _DIGITS.sub('', unit.lower()))
+  return [stem(word) for word in plain.split() if word not in stop_words]
+
+
+@functools.cache
+def _english() -> tuple[Callable[[str], str], frozenset[str]]:
+  """What makes a stem of a word, and the stop words of summa."""
+  # Imported where it is needed: [train] brings it, which searching does without.
+  from summa.preprocessing.snowball import SnowballStemmer
+  from summa.preprocessing.stopwords import get_stopwords_by_language
+
+  stem = functools.lru_cache(2**20)(SnowballStemmer('english').stem)
+  return stem, frozenset(get_stopwords_by_language('english').split())
+
+
+def _nearness(words: Sequence[Sequence[str]]) -> scipy.sparse.csr_array:
+  """How near units of these words are, [U, U], 0 to itself."""
+  number_of: dict[str, int] = {}
+  rows, columns = [], []
+  for row, of in enumerate(words):
+    distinct = set(of)
+    columns += [number_of.setdefault(word, len(number_of)) for word in distinct]
+    rows += [row] * len(distinct)
+  has_UxW = scipy.sparse.csr_array(
+    (np.ones(len(rows)), (rows, columns)), shape=(len(words), len(number_of))
+  )
+  common = (has_UxW @ has_UxW.T).tocoo()
+  # Where two are not the same, one of them has two words or more.
+  other = common.row != common.col
+  row, column = common.row[other], common.col[other]
+  size_U = np.log([max(len(of), 1) for of in words])
+  near = common.data[other] / (size_U[row] + size_U[column])
+  return scipy.sparse.csr_array(
+    (near, (row, column)), shape=(len(words), len(words))
+  )
+
+
+def _ranks(near_UxU: scipy.sparse.csr_array) -> np.ndarray:
+  """The stationary distribution of a walk to near units, float64 [U]."""
+  count = near_UxU.shape[0]
   if not count:
     return np.zeros(0)
-  words = [
-    sorted(set(_WORD.findall(unit.lower())) - set(stop_words)) for unit in units
-  ]
-  number_of: dict[str, int] = {}
-  for of in words:
-    for word in of:
-      number_of.setdefault(word, len(number_of))
-  has_UxW = np.zeros((count, len(number_of)))
-  for row, of in enumerate(words):
-    has_UxW[row, [number_of[word] for word in of]] = 1
-  size_U = np.log(np.maximum(has_UxW.sum(1), 1))
-  # Where both have one word the logarithms vanish; one counts as two then.
-  scale_UxU = np.maximum(size_U[:, None] + size_U[None], np.log(2))
-  near_UxU = has_UxW @ has_UxW.T / scale_UxU
-  np.fill_diagonal(near_UxU, 0)
-  total_U = near_UxU.sum(1)
-  step_UxU = np.where(
-    total_U[:, None] > 0,
-    near_UxU / np.maximum(total_U[:, None], 1e-300),
-    1 / count,
-  )
+  total_U = near_UxU.sum(axis=1)
+  share_U = 1 / np.where(total_U > 0, total_U, 1.0)
+  alone_U = total_U == 0
   rank_U = np.full(count, 1 / count)
-  # 0.85^200 is below 1e-14: what is left of the start.
-  for _ in range(200):
-    rank_U = (1 - _DAMPING) / count + _DAMPING * rank_U @ step_UxU
+  for _ in range(_MOST_STEPS):
+    # Nearness is mutual, so its rows serve as columns.
+    moved_U = near_UxU @ (rank_U * share_U) + rank_U[alone_U].sum() / count
+    old_U, rank_U = rank_U, (1 - _DAMPING) / count + _DAMPING * moved_U
+    if np.abs(rank_U - old_U).sum() < _TOLERANCE:
+      break
   return rank_U

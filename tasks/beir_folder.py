@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any BEIR folder as a TFDS data set, and from there as a seqio source.
 
-Two configurations:
+Configurations:
 
 | name        | splits                   | features                             |
 |-------------|--------------------------|--------------------------------------|
 | `documents` | `corpus`                 | doc_id, title, text                  |
 | `pairs`     | one per `qrels/*.tsv`    | query_id, query, doc_id, title, text, relevance |
 
+| `<choice>_<kind>` | `train`              | query_id, query, doc_id              |
+
+The last ones are parts of documents (`genret.rehearsal`), in the place of queries.
 A pair is a query and a document judged relevant to it (relevance above 0).
 Examples are stored in an order that is random but the same every time, since
 seqio shuffles only within a window. Nothing is ever fetched.
@@ -29,7 +32,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,20 +40,28 @@ import seqio
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
+from tqdm import tqdm
 
-from genret import array_folder, corpus, unseen
+from genret import array_folder, corpus, rehearsal, unseen
 from genret.docids import table as table_lib
 from genret.text_files import PathLike
 
 VERSION = '1.0.0'
 DOCUMENTS, PAIRS = 'documents', 'pairs'
+# Behind the names of these is what is rehearsed.
+_PARTS = {
+  f'{choice}_{kind}': (kind, choice)
+  for choice in rehearsal.CHOICES
+  for kind in rehearsal.KINDS
+}
 
 # The split whose pairs are trained on.
 TRAIN = 'train'
 
 _NO_QUERIES: dict[str, Any] = {'queries_split': None}
 
-_QUIET_BELOW = 100_000  # documents; above it a progress bar is welcome
+# Documents and seconds; above them a progress bar is welcome.
+_QUIET_BELOW, _BAR_AFTER = 100_000, 2
 
 
 class BeirFolder(tfds.core.GeneratorBasedBuilder):
@@ -60,6 +71,10 @@ class BeirFolder(tfds.core.GeneratorBasedBuilder):
   BUILDER_CONFIGS = [  # noqa: RUF012, TFDS's own way
     tfds.core.BuilderConfig(name=DOCUMENTS, description='The documents.'),
     tfds.core.BuilderConfig(name=PAIRS, description='Judged pairs.'),
+    *(
+      tfds.core.BuilderConfig(name=name, description='Parts of documents.')
+      for name in _PARTS
+    ),
   ]
 
   # TFDS looks beside the code for checksums of downloads; there are none.
@@ -76,10 +91,13 @@ class BeirFolder(tfds.core.GeneratorBasedBuilder):
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    document = ('doc_id', 'title', 'text')
-    features = {name: tfds.features.Text() for name in document}
+    names = ['doc_id', 'title', 'text', 'query_id', 'query']
+    if self.builder_config.name == DOCUMENTS:
+      names = names[:3]
+    elif self.builder_config.name in _PARTS:
+      names = ['doc_id', 'query_id', 'query']
+    features = {name: tfds.features.Text() for name in names}
     if self.builder_config.name == PAIRS:
-      features |= {name: tfds.features.Text() for name in ('query_id', 'query')}
       features['relevance'] = tfds.features.Scalar(np.int32)
     return tfds.core.DatasetInfo(
       builder=self,
@@ -96,6 +114,9 @@ class BeirFolder(tfds.core.GeneratorBasedBuilder):
         'expected folder=<a BEIR folder> to prepare beir_folder, found none; '
         'pass it to the builder, or call beir_folder.prepare.'
       )
+    if self.builder_config.name in _PARTS:
+      documents = list(corpus.read_documents(self._folder))
+      return {TRAIN: _parts(documents, *_PARTS[self.builder_config.name])}
     collection = corpus.load_collection(self._folder)
     if self.builder_config.name == DOCUMENTS:
       return {'corpus': _document_examples(collection)}
@@ -233,6 +254,43 @@ def pairs_source(
   return _SeenPairs(prepared, withheld)
 
 
+def rehearsal_source(
+  prepared: PathLike, folder: PathLike, kind: str, choice: str
+) -> seqio.TfdsDataSource:
+  """Parts of all documents, `{query_id: '', query: part, doc_id}`.
+
+  They are found once, with a progress bar, and kept with what is prepared.
+
+  Args:
+    prepared: what `prepare` returned.
+    folder: the BEIR folder that it prepared.
+    kind: one of `rehearsal.KINDS`.
+    choice: one of `rehearsal.CHOICES`.
+
+  Raises:
+    ValueError: for another kind or choice, or documents without text.
+  """
+  rehearsal.check(kind, choice)
+  config = f'{choice}_{kind}'
+  final = pathlib.Path(prepared) / 'beir_folder' / config / VERSION
+  if not final.is_dir():
+    documents = corpus.read_documents(folder)
+    if not any(rehearsal.sentences(document.text) for document in documents):
+      raise ValueError(
+        f'Expected documents with text, {folder} has none to rehearse; leave '
+        f"'{kind}' out of the rates."
+      )
+    builder = BeirFolder(
+      folder=str(folder), config=config, data_dir=str(prepared)
+    )
+    try:
+      _write(builder, quiet=True)  # it has a bar of its own
+    except OSError:
+      if not final.is_dir():  # otherwise another program was faster
+        raise
+  return prepared_source(prepared, config)
+
+
 def check_withheld(folder: PathLike, share: float, seed: int) -> None:
   """Refuses a build that knows queries which are to be withheld.
 
@@ -305,6 +363,20 @@ def _document_examples(
 ) -> Iterator[tuple[str, dict]]:
   for document in collection.documents:
     yield document.doc_id, _document_fields(document)
+
+
+def _parts(
+  documents: Sequence[corpus.Document], kind: str, choice: str
+) -> Iterator[tuple[str, dict]]:
+  bar: Iterable[corpus.Document] = tqdm(
+    documents, desc=f'{choice} {kind}', unit='doc', delay=_BAR_AFTER
+  )
+  for document in bar:
+    doc_id = document.doc_id
+    found = rehearsal.contents(document.text, kind, choice, key=doc_id)
+    for number, part in enumerate(found):
+      fields = {'query_id': '', 'query': part, 'doc_id': doc_id}
+      yield f'{doc_id}\t{number}', fields
 
 
 def _document_fields(document: corpus.Document) -> dict[str, str]:

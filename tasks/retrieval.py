@@ -153,7 +153,9 @@ def mixture(
       kind: functools.partial(
         lambda task, kind: add(
           task,
-          source=_rehearsal_source(corpus, kind, rehearsal),
+          source=beir_folder.rehearsal_source(
+            prepared, corpus, kind, rehearsal
+          ),
           examples=functools.partial(
             features.retrieval_examples, table=table, prefix=passage_prefix
           ),
@@ -300,29 +302,6 @@ def _generated_source(
   if not pairs:
     raise ValueError(
       f'Expected pseudo-queries in {pseudo_queries}, found none; generate some.'
-    )
-  return _memory_source(pairs)
-
-
-def _rehearsal_source(
-  corpus: str | os.PathLike[str], kind: str, choice: str
-) -> seqio.DataSource:
-  """Pairs of a part of a document and its id."""
-  pairs = [
-    (part, document.doc_id)
-    for document in read_documents(corpus)
-    for part in rehearsal_lib.contents(
-      document.text,
-      kind,
-      choice,
-      key=document.doc_id,
-      stop_words=ENGLISH_STOP_WORDS,
-    )
-  ]
-  if not pairs:
-    raise ValueError(
-      f'Expected documents with text, {corpus} has none to rehearse; leave '
-      f"'{kind}' out of the rates."
     )
   return _memory_source(pairs)
 

@@ -304,3 +304,32 @@ def test_training_pairs_of_unseen_documents_are_left_out(tmp_path):
         for doc_id in of
         if doc_id not in left_out
       )
+
+
+def test_parts_of_documents(tmp_path):
+  of = [f'Sentence {number}.' for number in range(14)]
+  texts = {'long': ' '.join(of), 'short': of[0], 'empty': ' '}
+  (tmp_path / 'corpus').mkdir()
+  file = tmp_path / 'corpus' / 'corpus.jsonl'
+  lines = [json.dumps({'_id': k, 'text': v}) for k, v in texts.items()]
+  file.write_text('\n'.join(lines))
+  prepared = beir_folder.prepare(tmp_path / 'corpus', tmp_path / 'data')
+  how = (prepared, tmp_path / 'corpus')
+  source = beir_folder.rehearsal_source(*how, 'sentences', 'leading')
+  rows = source.get_dataset('train', shuffle=False).as_numpy_iterator()
+  found = sorted(
+    (row['doc_id'].decode(), row['query'].decode(), row['query_id'].decode())
+    for row in rows
+  )
+  assert found == [('long', part, '') for part in of[:6]] + [
+    ('short', of[0], '')
+  ]
+  assert source.num_input_examples('train') == 7
+  with pytest.raises(ValueError, match="got 'leading' of 'words'"):
+    beir_folder.rehearsal_source(*how, 'words', 'leading')
+  file.write_text(lines[-1])
+  prepared = beir_folder.prepare(tmp_path / 'corpus', tmp_path / 'data')
+  with pytest.raises(ValueError, match="none to rehearse; leave 'passages' ou"):
+    beir_folder.rehearsal_source(
+      prepared, tmp_path / 'corpus', 'passages', 'random'
+    )

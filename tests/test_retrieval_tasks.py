@@ -19,7 +19,6 @@ import tiny_collection
 
 from genret import corpus as corpus_lib
 from genret import identifiers, rehearsal, vocabulary
-from genret.baselines.bm25 import ENGLISH_STOP_WORDS
 from genret.docids import build
 from genret.docids.table import DocidTable
 from genret.tasks import beir_folder, retrieval, text_pairs
@@ -616,8 +615,8 @@ def test_a_build_that_withheld_more_will_do(folders, tmp_path):
     beir_folder.check_withheld(tmp_path / 'older', 0.5, 0)
 
 
-@pytest.mark.parametrize('choice', ['leading', 'summary'])
-def test_parts_of_documents_are_rehearsed(folders, choice):
+@pytest.mark.parametrize('choice', rehearsal.CHOICES)
+def test_parts_of_documents_are_rehearsed(folders, choice, monkeypatch):
   name = register(
     folders,
     f'rehearsal_{choice}',
@@ -639,7 +638,6 @@ def test_parts_of_documents_are_rehearsed(folders, choice):
         kind,
         choice,
         key=document.doc_id,
-        stop_words=ENGLISH_STOP_WORDS,
       )
     )
     found = examples(f'{name}_{kind}')
@@ -650,5 +648,10 @@ def test_parts_of_documents_are_rehearsed(folders, choice):
       )
       for row in found
     )
+  # They are found once: another process reads what is there.
+  monkeypatch.setattr(rehearsal, 'contents', lambda *_, **__: 1 / 0)
+  monkeypatch.setattr(retrieval, '_REGISTERED', {})
+  register(folders, name, rates={'passages': 1}, rehearsal=choice)
+  assert len(examples(f'{name}_passages')) == len(collection.documents)
   with pytest.raises(ValueError, match="got 'best' of 'passages'"):
     register(folders, name, rates={'passages': 1}, rehearsal='best')
