@@ -28,12 +28,15 @@ from tqdm import tqdm
 from genret import identifiers as identifiers_lib
 from genret import run_folders
 from genret.corpus import Document, load_collection
+from genret.decoding.ngram_keys import KeyOptions
+from genret.decoding.options import DecodingOptions, from_fields
 from genret.docids.table import DocidTable
 from genret.evaluate import evaluate_searcher, split_queries
 from genret.losses import TokenLosses
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.objectives import Batch, CrossEntropy, Objective, describe
+from genret.ranking.ngrams import Scoring
 from genret.run_folders import DOCIDS_FOLDER
 from genret.searcher import check_corpus, make_searcher, write_settings
 
@@ -117,7 +120,8 @@ def train(
     The run folder.
 
   Raises:
-    ValueError: if lengths, batch size or identifiers do not fit.
+    ValueError: if lengths, batch size or identifiers do not fit, or decoding,
+      keys or scoring have no such fields.
     FloatingPointError: if the loss is not finite; names the step.
   """
   # --- What must fit before anything runs.
@@ -132,6 +136,9 @@ def train(
       'passage_prefix': passage_prefix,
     }
   _check(module, found, task_feature_lengths, batch_size, writes=not retrieval)
+  from_fields(DecodingOptions, decoding or {})
+  from_fields(KeyOptions, keys or {})
+  from_fields(Scoring, scoring or {})
   queries: dict[str, str] = {}
   qrels: dict[str, dict[str, int]] = {}
   documents: list[Document] | None = None

@@ -165,6 +165,11 @@ def test_decoding_options_come_from_the_settings(run_folder, tmp_path):
     DecodingOptions(normalize='softmax')
   with pytest.raises(ValueError, match="length but got 'nci'; choose"):
     DecodingOptions(length_penalty='nci')
+  with pytest.raises(ValueError, match="true or false, got 'no'"):
+    DecodingOptions(constrained='no')
+  for alpha in ('1', float('nan'), float('inf')):
+    with pytest.raises(ValueError, match='alpha to be a number, got'):
+      DecodingOptions(alpha=alpha)
   assert from_fields(DecodingOptions, {}) == DecodingOptions()
 
 

@@ -343,6 +343,10 @@ def test_what_does_not_fit_is_refused(corpus, docids, tmp_path):
       tmp_path / 'a',
       module=Transformer(tiny.config(999)),
     )
+  for name in ('decoding', 'keys', 'scoring'):
+    with pytest.raises(ValueError, match=r'got wide; correct the settings'):
+      train(corpus, docids('atomic'), tmp_path / 'a', **{name: {'wide': 1}})
+  assert not (tmp_path / 'a').exists()  # refused before anything is written
   train(corpus, docids('atomic'), tmp_path / 'b', train_steps=1)
   with pytest.raises(ValueError, match='train into another folder'):
     train(corpus, docids('naive'), tmp_path / 'b', train_steps=1)

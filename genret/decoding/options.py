@@ -3,6 +3,7 @@
 """How identifiers are decoded: what a run may set of the beam search."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -34,6 +35,12 @@ class DecodingOptions:
   alpha: float = 1.0
 
   def __post_init__(self) -> None:
+    if not isinstance(self.constrained, bool):
+      raise ValueError(
+        f'Expected constrained to be true or false, got {self.constrained!r}.'
+      )
+    if isinstance(self.alpha, str) or not math.isfinite(self.alpha):
+      raise ValueError(f'Expected alpha to be a number, got {self.alpha!r}.')
     arguments.check_choice('normalize', self.normalize, NORMALIZE)
     arguments.check_choice(
       'length_penalty', self.length_penalty, LENGTH_PENALTIES
