@@ -144,6 +144,99 @@ def test_every_cell_of_dsi_parses(scheme, size):
   assert value('retrieval.mixture.rates') == {'first': 32, 'retrieval': 1}
 
 
+# What the papers and their programs say, beside what a scheme does.
+RECIPES = {
+  'dsi': {
+    '%TRAIN_STEPS': 1_000_000,
+    '%BATCH_SIZE': 128,
+    'retrieval.mixture.rates': {'first': 32, 'retrieval': 1},
+    'retrieval.mixture.first_length': 32,
+    'optax.warmup_constant_schedule.peak_value': 1e-3,
+  },
+  'dsi_qg': {
+    '%TRAIN_STEPS': 1_000_000,
+    '%BATCH_SIZE': 32 * 8,
+    '%NUM_DECODES': 20,
+    'retrieval.mixture.rates': {'generated': 1},
+    'retrieval.mixture.pseudo_queries': 'queries',
+    'fairseq_optimizer.clipped_adamw.learning_rate': 5e-4,
+    'fairseq_optimizer.clipped_adamw.warmup_steps': 100_000,
+  },
+  'nci': {
+    '%BATCH_SIZE': 64 * 8,
+    '%NUM_DECODES': 100,
+    '%DECODING': {'length_penalty': 'length', 'alpha': 0.8},
+    'retrieval.mixture.pseudo_queries': 'queries',
+    'encoder/fairseq_optimizer.clipped_adamw.learning_rate': 2e-4,
+    'decoder/fairseq_optimizer.clipped_adamw.learning_rate': 1e-4,
+    'fairseq_optimizer.clipped_adamw.warmup_steps': 10_000,
+    'fairseq_optimizer.clipped_adamw.weight_decay': 1e-4,
+    'objectives.Consistency.alpha': 0.15,
+  },
+  'se_dsi': {
+    '%TRAIN_STEPS': 50_000,
+    '%BATCH_SIZE': 30,
+    '%NUM_DECODES': 20,
+    '%LABEL_SMOOTHING': 0.1,
+    '%QUERY_PREFIX': 'Query: ',
+    '%PASSAGE_PREFIX': 'Document: ',
+    'retrieval.mixture.rehearsal': 'summary',
+    'fairseq_optimizer.clipped_adamw.learning_rate': 5e-5,
+    'fairseq_optimizer.clipped_adamw.warmup_steps': 5_000,
+    'fairseq_optimizer.clipped_adamw.weight_decay': 0.01,
+  },
+  'scaling': {
+    '%BATCH_SIZE': 512,
+    '%NUM_DECODES': 40,
+    'retrieval.mixture.first_length': 64,
+    'retrieval.mixture.chunk_lengths': (64, 64),
+    'optax.warmup_constant_schedule.peak_value': 1e-3,
+  },
+}
+INPUT_LENGTHS = {'dsi': 33, 'dsi_qg': 32, 'nci': 40, 'se_dsi': 512}
+
+
+@pytest.mark.parametrize('recipe', RECIPES)
+def test_a_recipe_goes_with_any_model_and_scheme(recipe):
+  for scheme, size in itertools.product(SCHEMES, ('small', 'base')):
+    files = [
+      f'models/t5_1_1_{size}.gin',
+      f'schemes/{scheme}.gin',
+      f'recipes/{recipe}.gin',
+    ]
+    if recipe == 'scaling':  # which leaves these to the cell
+      files += [f'experiments/scaling/{name}.gin' for name in ('nq100k', 'daq')]
+    # In any order: no file takes back what another says.
+    if size == 'small':
+      files.reverse()
+    macros = {'MODEL_DIR': 'runs/cell', **FOLDERS}
+    if 'retrieval.mixture.pseudo_queries' in RECIPES[recipe]:
+      macros['QUERIES'] = 'queries'
+    train_tool.parse_config(
+      ['runs/genret_train.gin', *files],
+      [f'{name} = {value!r}' for name, value in macros.items()],
+    )
+    expected = RECIPES[recipe] | SCHEMES[scheme]
+    assert {name: value(name) for name in expected} == expected
+    if recipe in INPUT_LENGTHS:
+      lengths = value('%TASK_FEATURE_LENGTHS')
+      assert lengths['inputs'] == INPUT_LENGTHS[recipe]
+    gin.clear_config()
+
+
+def test_every_paper_has_a_recipe_and_an_experiment():
+  for name in RECIPES:
+    text = (FOLDER / 'experiments' / f'{name}.gin').read_text()
+    assert f"include 'recipes/{name}.gin'" in text
+    # An experiment is macros and includes: the rest is the recipe's.
+    for line in text.splitlines():
+      assert (
+        not line
+        or line.startswith(('#', 'from ', 'include '))
+        or (line.endswith(' = %gin.REQUIRED'))
+      )
+
+
 @pytest.fixture(scope='module')
 def prepared(tmp_path_factory):
   """A tiny corpus with identifiers of one token, which fit every scheme's file."""

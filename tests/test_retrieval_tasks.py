@@ -516,6 +516,26 @@ def test_a_cached_task_still_draws_anew(folders, tmp_path):
   assert len(drawn) > 2 * len(texts)
 
 
+def test_32_documents_for_a_question(folders):
+  """DSI's mixture: examples come in proportion to the rates."""
+  name = register(
+    folders,
+    'ratio',
+    rates={'first': 32, 'retrieval': 1},
+    query_prefix='which ',
+    passage_prefix='sea ',
+  )
+  pieces = vocabulary.load_vocabulary(folders[1])
+  starts = [pieces.encode(word)[:1] for word in ('which', 'sea')]
+  assert starts[0] != starts[1]
+  task = seqio.get_mixture_or_task(name)
+  dataset = task.get_dataset(LENGTHS, 'train', seed=0).take(10_000)
+  found = [row['inputs'][:1].tolist() for row in dataset.as_numpy_iterator()]
+  questions = found.count(starts[0])
+  assert questions + found.count(starts[1]) == 10_000
+  assert abs(questions / 10_000 - 1 / 33) < 0.01
+
+
 def test_pairs_of_unseen_documents_are_not_trained_on(folders, tmp_path):
   corpus, _, collection = folders
   unseen = unseen_documents([d.doc_id for d in collection.documents], 0.5, 1)
