@@ -176,8 +176,8 @@ def train(
     'input_length': task_feature_lengths['inputs'],
     'num_beams': num_beams,
     'query_prefix': query_prefix,
-    # These are read where n-grams name documents.
     'decoding': dict(decoding or {}),
+    # These are read where n-grams name documents.
     'keys': dict(keys or {}),
     'scoring': dict(scoring or {}),
     **withheld,

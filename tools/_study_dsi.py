@@ -25,21 +25,23 @@ from typing import Any
 
 import numpy as np
 
-from genret import embeddings, metrics, runs
+from genret import metrics, runs
 from genret import vocabulary as vocabulary_lib
 from genret.baselines.bm25 import BM25
 from genret.baselines.expansion import expanded
 from genret.corpus import Collection
 from genret.decoding.options import DecodingOptions
-from genret.docids import build
+from genret.docids import on_demand
 from genret.docids.table import DocidTable
 from genret.evaluate import DEPTH
 from genret.models import checkpoints, weights
+from genret.models.t5 import T5Config
 from genret.pseudo_queries import read_pseudo_queries
 from genret.searcher import Searcher
 from genret.text_files import write_text
 from genret.tools import _dsi_page
 from genret.tools import train as train_tool
+from genret.tools._pretrained import save_initial
 from genret.tools._studies import Judged, load_judged
 from genret.unseen import split_queries
 
@@ -258,9 +260,6 @@ class _Corpus:
 
   def docids(self, scheme: str, start: str) -> Path:
     """The identifiers, made unless they are there."""
-    folder = self.work / f'{self.collection.name}.{scheme}.{start}'
-    if (folder / 'latent' / 'header.json').exists():
-      return folder
     name, options = SCHEMES[scheme]
     if scheme == 'description':
       options = options | {'queries': self.pseudo_queries}
@@ -268,37 +267,29 @@ class _Corpus:
     if start == 'pretrained':
       arguments = {
         'vocabulary': self._pretrained / vocabulary_lib.VOCABULARY_FILE,
-        'text_tokens': weights.load_hugging_face(self._pretrained)[
-          0
-        ].vocab_size,
+        'text_tokens': self._model[0].vocab_size,
       }
-    build.build(
-      self.collection,
-      folder,
+    folder = on_demand.from_corpus(
+      self.corpus,
+      self.work / f'{self.collection.name}.{scheme}.{start}',
       scheme=name,
       options=options,
       queries_split='train',
       unseen_share=UNSEEN_SHARE,
       **arguments,
     )
-    return folder
+    return Path(folder)
 
   def initial(self, docids: Path) -> Path:
     """The pretrained weights with rows for the tokens of identifiers."""
     folder = docids.with_suffix('.initial')
     if not (folder / checkpoints.CONFIG_FILE).exists():
-      config, params = weights.load_hugging_face(self._pretrained)
-      pieces = vocabulary_lib.load_vocabulary(docids)
-      texts = [f'{d.title}\n{d.text}' for d in self.collection.documents]
-      table = DocidTable.load(docids)
-      words = embeddings.identifier_words(
-        table, pieces.encode(texts), embeddings.load(docids).idf_V
-      )
-      config, params = weights.add_identifiers(
-        params, config, table.vocab_size, words
-      )
-      weights.save_model(folder, config, params)
+      save_initial(self._model, self.collection, docids, folder)
     return folder
+
+  @functools.cached_property
+  def _model(self) -> tuple[T5Config, Any]:
+    return weights.load_hugging_face(self._pretrained)
 
   @property
   def _pretrained(self) -> Path:

@@ -20,13 +20,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genret import embeddings
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import SQUADSHIFTS_WIKI, Collection, load_collection
 from genret.docids import build, on_demand
 from genret.docids.table import DocidTable
 from genret.models import checkpoints, weights
 from genret.tools import train as train_tool
+from genret.tools._pretrained import save_initial
 
 _CORPUS = f'genret:{SQUADSHIFTS_WIKI.name}'
 
@@ -101,11 +101,7 @@ def main(argv: Sequence[str]) -> int:
 def _start_from(
   pretrained: Path, collection: Collection, folder: Path
 ) -> DocidTable:
-  """Identifiers behind the vocabulary of a pretrained T5, and its weights.
-
-  An identifier's token starts as the mean of its document's words in the
-  model's own embeddings, inputs and outputs alike.
-  """
+  """Identifiers behind the vocabulary of a pretrained T5, and its weights."""
   if (folder / 'initial' / checkpoints.CONFIG_FILE).exists():
     return DocidTable.load(folder / 'index')
   spiece = pretrained / vocabulary_lib.VOCABULARY_FILE
@@ -114,26 +110,16 @@ def _start_from(
       f"Expected T5's SentencePiece model in {spiece}, found none; copy the "
       'spiece.model of the model into the folder.'
     )
-  config, params = weights.load_hugging_face(pretrained)
+  model = weights.load_hugging_face(pretrained)
   table = build.build(
     collection,
     folder / 'index',
     scheme='atomic',
     vocabulary=spiece,
-    text_tokens=config.vocab_size,
+    text_tokens=model[0].vocab_size,
     queries_split='train',
   )
-  words = embeddings.identifier_words(
-    table,
-    vocabulary_lib.load_vocabulary(spiece).encode(
-      [f'{d.title}\n{d.text}' for d in collection.documents]
-    ),
-    embeddings.load(folder / 'index').idf_V,
-  )
-  config, params = weights.add_identifiers(
-    params, config, table.vocab_size, words
-  )
-  weights.save_model(folder / 'initial', config, params)
+  save_initial(model, collection, folder / 'index', folder / 'initial')
   return table
 
 
