@@ -39,6 +39,7 @@ def row(name, seed, seen, unseen=(1,), free=None):
     'systems': systems,
     'ranks': ranks,
     'steps': 1000,
+    'device': 'cpu' if seed == 0 else 'gpu',
     'examples_per_second': 250.0,
     'queries_per_second': 90.0,
   }
@@ -98,10 +99,10 @@ def test_the_page_has_every_row_and_what_was_compared(tmp_path):
     row('naive, all, words', 0, [0, 0]),
   ]
   text = _dsi_page.write(rows, tmp_path)
-  line = '| semantic, all, words | 2 | 1,000 | 0.500 ± 0.000 | 0.750 ± 0.354 |'
+  line = '| semantic, all, words | 2 | 1,000 | cpu/gpu | 0.500 ± 0.000 | 0.750 ± 0.354 |'
   assert line in text
   assert '| 0.500 | 0.250 | 250 | 90 |' in text
-  assert '| BM25 | 1 | 1,000 | 0.500 | 1.000 | 0.750 |' in text
+  assert '| BM25 | 1 | 1,000 | cpu | 0.500 | 1.000 | 0.750 |' in text
   assert '| semantic, all, words less naive, all, words | seen | +0.500' in text
   assert text.rstrip() in (tmp_path / 'dsi.md').read_text()
   results = json.loads((tmp_path / 'results' / 'dsi.json').read_text())
@@ -131,6 +132,24 @@ def test_rows_are_made_once_and_survive_the_work_folder(tmp_path):
     make(elsewhere, seed)
   assert made == [0, 1, 2]
   assert [r['seed'] for r in elsewhere.publish()] == [0, 1, 2]
+
+
+def test_a_row_that_another_process_makes_is_left_to_it(tmp_path):
+  published = tmp_path / 'docs' / 'results' / 'dsi.json'
+  tiny.write_collection(tmp_path / 'toy')
+  judged = _studies.load_judged(str(tmp_path / 'toy'), 'test', None, 'study')
+  made = []
+  one, other = (_study_dsi._Rows(published, tmp_path / 'w') for _ in range(2))
+
+  def meanwhile():
+    other.make(judged, 'x', 0, lambda: made.append('x, too') or {})
+    other.make(judged, 'y', 0, lambda: made.append('y') or {})
+    return made.append('x') or {}
+
+  one.make(judged, 'x', 0, meanwhile)
+  one.make(judged, 'y', 0, lambda: made.append('y, too') or {})
+  assert made == ['y', 'x']
+  assert [r['name'] for r in one.publish()] == ['x', 'y']
 
 
 @pytest.mark.slow

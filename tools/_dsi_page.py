@@ -216,6 +216,7 @@ _COLUMNS = (
   'identifiers, recipe, addition, start',
   'seeds',
   'steps',
+  'device',
   *(f'{part}: {measure}' for part in PARTS for measure in MEASURES),
   'legal, unconstrained',
   'collisions',
@@ -230,7 +231,7 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
   names = list(dict.fromkeys(row['name'] for row in rows))
   for name in sorted(names, key=_order):
     group = [row for row in rows if row['name'] == name]
-    cells = [name, str(len(group)), _steps(group)]
+    cells = [name, str(len(group)), _steps(group), _device(group)]
     for part in PARTS:
       for measure in MEASURES:
         found = [row['systems']['constrained'][part][measure] for row in group]
@@ -254,6 +255,12 @@ def _order(name: str) -> tuple[int, str]:
 def _steps(group: Sequence[Row]) -> str:
   return '/'.join(
     dict.fromkeys(f'{row["steps"]:,}' for row in group if 'steps' in row)
+  )
+
+
+def _device(group: Sequence[Row]) -> str:
+  return '/'.join(
+    dict.fromkeys(row['device'] for row in group if 'device' in row)
   )
 
 

@@ -8,7 +8,8 @@ weights) and measured on test queries of seen and of unseen documents apart. Hal
 the documents, chosen by a hash, are unseen: none of their questions is trained on.
 
 Rows are kept in the results file with the rank of the answer to each query, so a
-study goes on from that file where its work folder is gone.
+study goes on from that file where its work folder is gone. Start the command several
+times for as many processes that share its cells.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from genret import metrics, runs
@@ -36,6 +38,7 @@ from genret.docids.table import DocidTable
 from genret.evaluate import DEPTH
 from genret.models import checkpoints, weights
 from genret.models.t5 import T5Config
+from genret.process_locks import only_process
 from genret.pseudo_queries import read_pseudo_queries
 from genret.searcher import Searcher
 from genret.text_files import write_text
@@ -283,8 +286,9 @@ class _Corpus:
   def initial(self, docids: Path) -> Path:
     """The pretrained weights with rows for the tokens of identifiers."""
     folder = docids.with_suffix('.initial')
-    if not (folder / checkpoints.CONFIG_FILE).exists():
-      save_initial(self._model, self.collection, docids, folder)
+    with only_process(folder):
+      if not (folder / checkpoints.CONFIG_FILE).exists():
+        save_initial(self._model, self.collection, docids, folder)
     return folder
 
   @functools.cached_property
@@ -411,6 +415,7 @@ def _run(
   return {
     'seed': seed,
     'steps': log[-1]['step'],
+    'device': jax.devices()[0].device_kind,
     'systems': systems,
     'ranks': ranks,
     'seconds': seconds,
@@ -447,7 +452,7 @@ class _Rows:
   """Rows by what they measured: those of the results file and newer ones.
 
   Each new row is a file of its own first, so that several processes may work on
-  parts of one study.
+  one study; what the last of them publishes is whole.
   """
 
   def __init__(self, published: Path, work: Path):
@@ -470,14 +475,15 @@ class _Rows:
     seed: int,
     row: Callable[[], Mapping[str, Any]],
   ) -> None:
-    """Makes a row unless it is there."""
+    """Makes a row unless it is there, or another process is making it."""
     made = {'name': name, 'seed': seed, **judged.facts()}
     key = self._key(made)
-    if key in map(self._key, self.read()):
-      return
-    text = json.dumps({**made, **row()}, allow_nan=False)
     slug = '.'.join(map(str, (*key[:3], name, seed)))
-    write_text(self._work / f'{slug}.json', text)
+    path = self._work / f'{slug}.json'
+    with only_process(path, wait=False) as mine:
+      if mine and key not in map(self._key, self.read()):
+        text = json.dumps({**made, **row()}, allow_nan=False)
+        write_text(path, text)
 
   def publish(self) -> list[dict[str, Any]]:
     """Writes the results file, a row a line; the page adds comparisons."""

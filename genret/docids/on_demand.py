@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identifiers that an experiment file describes: built unless they are there."""
 
-import fcntl
-import hashlib
 import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from genret import array_folder, embeddings, text_files, vector_files
+from genret import (
+  array_folder,
+  embeddings,
+  process_locks,
+  text_files,
+  vector_files,
+)
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import load_collection, resolve
 from genret.docids import build, identity
@@ -100,7 +103,7 @@ def from_corpus(
   collection = load_collection(corpus)
   arguments['vectors'] = None if vectors is None else vector_files.read(vectors)
   build.check_options(scheme, options)
-  with _only_process(output):
+  with process_locks.only_process(output):
     if not _is_built(output, identity.of_build(collection, **arguments)):
       build.build(collection, output, **arguments)
   del arguments['vectors']
@@ -114,19 +117,6 @@ def _corpus_files(corpus: PathLike) -> list[Path]:
   if path.is_dir():
     return sorted(file for file in path.rglob('*') if file.is_file())
   return [path]
-
-
-@contextmanager
-def _only_process(output: str) -> Iterator[None]:
-  """Lets one process of a machine at a time at a folder.
-
-  The system frees the lock of a process that is killed.
-  """
-  name = hashlib.sha256(os.path.realpath(output).encode()).hexdigest()[:16]
-  path = Path(tempfile.gettempdir()) / f'genret-{os.getuid()}-{name}.lock'
-  with path.open('w') as file:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 def _is_built(output: str, wanted: Mapping[str, Any]) -> bool:
