@@ -126,6 +126,8 @@ def test_rows_are_made_once_and_survive_the_work_folder(tmp_path):
   make(second, 1)
   make(first, 1)
   assert made == [0, 1]
+  # What another process is writing has another name until it is whole.
+  (tmp_path / 'work' / '.toy.x.2.json.4f2').write_text('{')
   assert [r['seed'] for r in first.publish()] == [0, 1]
   elsewhere = _study_dsi._Rows(published, tmp_path / 'elsewhere')
   for seed in (0, 1, 2):

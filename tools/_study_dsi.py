@@ -464,7 +464,9 @@ class _Rows:
     rows = []
     if self._published.exists():
       rows = json.loads(self._published.read_text())['rows']
-    rows += [json.loads(p.read_text()) for p in sorted(self._work.glob('*'))]
+    rows += [
+      json.loads(p.read_text()) for p in sorted(self._work.glob('*.json'))
+    ]
     by_key = {self._key(row): row for row in rows}
     return [by_key[key] for key in sorted(by_key)]
 

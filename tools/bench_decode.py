@@ -65,6 +65,8 @@ Search = Callable[[], np.ndarray]  # Token rows [Q, K, L], best first.
 def main(argv: list[str]) -> int:
   """Runs the command; see the module docstring."""
   args = _parse(argv)
+  # As torch has it; by itself a GPU would multiply TF32 numbers for us alone.
+  jax.config.update('jax_default_matmul_precision', 'highest')
   _measure.say('making the model')
   model = _model(args)
   work = _work(args)
@@ -151,6 +153,8 @@ def _model(args: argparse.Namespace) -> Model:
   with tempfile.TemporaryDirectory() as folder:
     theirs.save_pretrained(folder)
     ours, params = hugging_face.load_hugging_face(folder)
+  if torch.cuda.is_available():
+    theirs = theirs.to('cuda')
   params = jax.tree.map(jnp.asarray, params)
   return Model(Transformer(ours), params, theirs)
 
@@ -273,7 +277,7 @@ def _transformers_searches(model: Model, work: Work) -> dict[str, Search]:
   trie = Trie.from_sequences(
     work.identifier_DxL, model.module.config.vocab_size, EOS
   )
-  inputs = torch.from_numpy(work.query_QxT).long()
+  inputs = torch.from_numpy(work.query_QxT).long().to(model.theirs.device)
 
   def walk(batch_id: int, sent: Any) -> list[int]:
     del batch_id
@@ -298,7 +302,7 @@ def _transformers_searches(model: Model, work: Work) -> dict[str, Search]:
           **options,
         )
       shape = len(inputs), work.num_beams, work.steps
-      return rows[:, 1:].numpy().reshape(shape)
+      return rows[:, 1:].cpu().numpy().reshape(shape)
 
     return run
 
