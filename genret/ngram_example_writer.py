@@ -24,7 +24,7 @@ import tqdm
 
 from genret import corpus as corpus_lib
 from genret import ngram_example_files as files
-from genret import ngram_examples
+from genret import ngram_examples, unseen
 from genret.corpus import Collection, Document
 from genret.ngram_examples import Supervised, Unsupervised
 from genret.pseudo_queries import read_pseudo_queries
@@ -58,6 +58,7 @@ class Summary(NamedTuple):
   empty: int
   pairs: int
   unknown: int
+  of_unseen: int
 
 
 class _Row(NamedTuple):
@@ -86,6 +87,8 @@ class _Survey(NamedTuple):
     pairs: those of them whose query and document are there.
     collection: the queries, and the documents that are judged.
     queries_of: pseudo-queries by document id.
+    withheld: `unseen_share` and `unseen_seed`.
+    of_unseen: how many judgements were left out for them.
   """
 
   counts: Mapping[str, int]
@@ -93,6 +96,8 @@ class _Survey(NamedTuple):
   pairs: list[tuple[str, str]]
   collection: Collection
   queries_of: Mapping[str, Sequence[str]]
+  withheld: Mapping[str, Any]
+  of_unseen: int
 
 
 def write_examples(
@@ -103,6 +108,8 @@ def write_examples(
   unsupervised: Unsupervised | None = ngram_examples.UNSUPERVISED,
   split: str = 'train',
   pseudo_queries: PathLike | None = None,
+  unseen_share: float = 0.0,
+  unseen_seed: int = 0,
   jobs: int = 1,
   shard_size: int = 10_000,
   seed: int = 0,
@@ -117,6 +124,9 @@ def write_examples(
     unsupervised: what documents give; None for no such examples.
     split: whose relevant documents make pairs.
     pseudo_queries: as `read_pseudo_queries` takes them.
+    unseen_share: keep the pairs of so many documents out (`genret.unseen`), and
+      the pseudo-queries that are those of a split.
+    unseen_seed: which ones.
     jobs: processes.
     shard_size: pairs or documents of a file.
     seed: of the draws.
@@ -140,6 +150,7 @@ def write_examples(
     corpus,
     split if supervised is not None else None,
     pseudo_queries,
+    {'unseen_share': unseen_share, 'unseen_seed': unseen_seed},
     progress=progress,
   )
   rows = {kind: _count(survey, kind) for kind in options}
@@ -167,6 +178,7 @@ def _survey(
   corpus: PathLike,
   split: str | None,
   pseudo_queries: PathLike | None,
+  withheld: Mapping[str, Any],
   *,
   progress: bool,
 ) -> _Survey:
@@ -189,6 +201,11 @@ def _survey(
     for doc_id, relevance in documents.items()
     if relevance > 0
   ]
+  hidden = unseen.unseen_documents(
+    {doc_id for _, doc_id in relevant}, *withheld.values()
+  )
+  of_unseen = sum(doc_id in hidden for _, doc_id in relevant)
+  relevant = [pair for pair in relevant if pair[1] not in hidden]
   wanted = {doc_id for _, doc_id in relevant}
   named = {d for split in qrels.values() for of in split.values() for d in of}
   kept: list[Document] = []
@@ -216,7 +233,9 @@ def _survey(
     relevant=relevant,
     pairs=[(q, d) for q, d in relevant if q in queries and d in known],
     collection=collection,
-    queries_of=read_pseudo_queries(pseudo_queries, collection),
+    queries_of=read_pseudo_queries(pseudo_queries, collection, **withheld),
+    withheld=dict(withheld),
+    of_unseen=of_unseen,
   )
 
 
@@ -255,6 +274,8 @@ def _settings(
     'shard_size': shard_size,
     'seed': seed,
   } | {kind: dataclasses.asdict(of) for kind, of in options.items()}
+  if survey.withheld['unseen_share']:
+    settings |= survey.withheld
   # As a header says it, which has lists and no tuples.
   found: dict[str, Any] = json.loads(json.dumps(settings))
   return found
@@ -388,4 +409,5 @@ def _summary(
     empty=survey.counts['empty'],
     pairs=len(survey.pairs),
     unknown=len(survey.relevant) - len(survey.pairs),
+    of_unseen=survey.of_unseen,
   )

@@ -316,8 +316,27 @@ def check_withheld(folder: PathLike, share: float, seed: int) -> None:
     command = 'genret index docids'
   if known.get('queries_split', '') is None and not known.get('pseudo_queries'):
     return
+  check_share(folder, known, share, seed, command)
+
+
+def check_share(
+  folder: PathLike,
+  known: Mapping[str, Any],
+  share: float,
+  seed: int,
+  command: str,
+) -> None:
+  """Refuses what was made of queries that are to be withheld.
+
+  Args:
+    folder: what was made.
+    known: how: its unseen_share and unseen_seed, absent for none.
+    share: of unseen documents.
+    seed: which ones.
+    command: that makes it.
+  """
   found = (known.get('unseen_share', 0.0), known.get('unseen_seed', 0))
-  if found[0] < share or found[1] != seed:
+  if share and (found[0] < share or found[1] != seed):
     raise ValueError(
       f'Expected {folder} to know no query of the unseen documents '
       f'(unseen_share={share}, unseen_seed={seed}), it was built with {found[0]} '

@@ -112,7 +112,8 @@ def mixture(
   Raises:
     ValueError: for an unknown rate, an index of another corpus or beside
       another vocabulary, or one that knows the queries of unseen documents;
-      for nothing to train on, or written examples where queries are withheld.
+      for nothing to train on, or written examples of the queries of unseen
+      documents.
   """
   meta = ngram_index.load_meta(index)
   signature = (
@@ -148,12 +149,7 @@ def mixture(
         'Expected the options of examples beside a corpus, got them beside '
         f'written examples; write {examples} with these options.'
       )
-    if unseen_share:
-      raise ValueError(
-        f'Expected a corpus where queries are withheld, got the written '
-        f'examples {examples}, which are of all queries; name the corpus.'
-      )
-    parts = _written_parts(examples, meta)
+    parts = _written_parts(examples, meta, unseen_share, unseen_seed)
   else:
     raise ValueError(
       'Expected a corpus, or the examples written from one, got '
@@ -238,11 +234,12 @@ def _corpus_parts(
 
 
 def _written_parts(
-  folder: PathLike, meta: Mapping[str, Any]
+  folder: PathLike, meta: Mapping[str, Any], share: float, seed: int
 ) -> dict[str, _Part]:
   """What the tasks read of written examples."""
   settings, _ = ngram_example_files.read_header(folder)
   _check_corpus(meta, settings['corpus_hash'], folder)
+  beir_folder.check_share(folder, settings, share, seed, 'genret examples')
   parts = {}
   for kind, files in ngram_example_files.complete_shards(folder).items():
     count = sum(files.values())

@@ -326,8 +326,27 @@ def test_queries_of_unseen_documents_are_not_trained_on(folders, tmp_path):
   ngram_index.build(collection, tmp_path / 'plain', vocabulary_size=120)
   register(folders, 'unseen', index=tmp_path / 'plain', **share)
   ours = {'corpus': None, 'examples': written, 'index': tmp_path / 'plain'}
-  with pytest.raises(ValueError, match='which are of all queries; name the co'):
+  with pytest.raises(ValueError, match='0 and 0; run `genret examples` with'):
     register(folders, 'unseen', **ours, **share)
+  ngram_example_writer.write_examples(
+    corpus,
+    tmp_path / 'half',
+    supervised=how['supervised'],
+    unsupervised=SHORT,
+    pseudo_queries='train',
+    **share,
+  )
+  ours['examples'] = tmp_path / 'half'
+  for at_most in (0.5, 0.25):
+    asked = share | {'unseen_share': at_most}
+    name = register(folders, 'unseen', **ours, **asked)
+    found = examples(f'{name}_supervised')
+    assert {row['doc_id'].decode() for row in found} == set(seen)
+  name = register(folders, 'other', **how | {'index': ours['index']})
+  expected = examples(f'{name}_supervised')
+  assert sorted(tokens_of(found)) == sorted(tokens_of(expected))
+  with pytest.raises(ValueError, match=r'with 0\.5 and 1; run'):
+    register(folders, 'unseen', **ours, unseen_share=0.5)
 
 
 def test_registering_again_does_nothing(folders, monkeypatch):

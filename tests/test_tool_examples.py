@@ -19,6 +19,7 @@ from genret.corpus import Document
 from genret.ngram_examples import Example, Supervised, Unsupervised
 from genret.tools import examples as tool
 from genret.tools import main as genret_main
+from genret.unseen import unseen_documents
 
 SMALL = {'supervised': Supervised(spans=2, titles=1), 'shard_size': 8}
 
@@ -96,6 +97,7 @@ def test_all_examples_are_written_once(corpus, tmp_path):
     empty=0,
     pairs=15,
     unknown=0,
+    of_unseen=0,
   )
   assert files.complete_shards(tmp_path / 'out')['unsupervised'] == {
     str(tmp_path / 'out' / name): count
@@ -401,13 +403,29 @@ def test_the_command_writes_and_tells(corpus, tmp_path, capsys):
   assert lines[2].split() == ['supervised', 'title', 'gold', '15']
   assert lines[5].startswith('30 documents (0 without a title, 0 without a te')
   assert lines[5].endswith(
-    '15 pairs (0 more of a query or document that is not there)'
+    '15 pairs (0 more of a query or document that is not there, 0 of unseen '
+    'documents)'
   )
   assert lines[6].startswith('0 examples left out for want of a title')
   assert lines[7].startswith('195 examples written in ')
   assert '6/6' in captured.err  # The progress bar.
   assert genret_main(words) == 0
   assert '0 examples written in ' in capsys.readouterr().out
+  words[4] += '_half'
+  assert genret_main([*words, '--unseen-share', '0.5']) == 0
+  left_out = len(
+    unseen_documents(
+      {
+        line[3]
+        for lines in read(tmp_path / 'out', 'supervised').values()
+        for line in lines
+      },
+      0.5,
+    )
+  )
+  assert 0 < left_out < 15
+  assert f'{15 - left_out} pairs (0 more' in (out := capsys.readouterr().out)
+  assert f' {left_out} of unseen documents)' in out
 
 
 def test_kinds_and_recipes(corpus, tmp_path):

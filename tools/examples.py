@@ -34,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
     unsupervised=unsupervised if 'unsupervised' in arguments.kinds else None,
     split=arguments.split,
     pseudo_queries=arguments.pseudo_queries,
+    unseen_share=arguments.unseen_share,
+    unseen_seed=arguments.unseen_seed,
     jobs=arguments.jobs,
     shard_size=arguments.shard_size,
     seed=arguments.seed,
@@ -93,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     help='a third view of the documents (MINDER), as `genret index fm` takes '
     'it',
   )
+  add(
+    '--unseen-share',
+    type=float,
+    default=0.0,
+    metavar='SHARE',
+    help='leave the pairs of so many documents out, as UNSEEN_SHARE does [0]',
+  )
+  add('--unseen-seed', type=int, default=0, help='which documents [0]')
   add('--jobs', type=int, default=1, help='processes (default %(default)s)')
   add(
     '--shard-size',
@@ -151,7 +161,8 @@ def _table(found: writer.Summary) -> str:
   lines.append(
     f'{found.documents:,} documents ({found.untitled:,} without a title, '
     f'{found.empty:,} without a text), {found.pairs:,} pairs '
-    f'({found.unknown:,} more of a query or document that is not there)'
+    f'({found.unknown:,} more of a query or document that is not there, '
+    f'{found.of_unseen:,} of unseen documents)'
   )
   lines.append(
     f'{found.missing:,} examples left out for want of a title, text or '
