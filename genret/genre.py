@@ -10,8 +10,8 @@ and `convert_kilt_to_fairseq`). Where this differs from that program:
 
 * Titles come in the order of the file; there in an order that varies by run.
 * Contexts are cut by their own length, see `mark_mention`.
-* A mention without words, in a record with its fields, is no mention: exports of
-  KILT to one table give every task these fields, empty.
+* Where the three fields of a mention are empty, there is none: exports of KILT to
+  one table give every task these fields.
 * A score of null is none; there it is an error.
 * With `Titles`, targets are the titles of a corpus in its own spelling; there they
   are whatever the provenance says, in the trie or not.
@@ -203,11 +203,12 @@ def input_text(record: KiltRecord, *, words: int = CONTEXT_WORDS) -> str:
   """What GENRE reads of a record, in training as in search.
 
   The paper (De Cao et al., ICLR 2021) marks a mention and else takes the input of
-  KILT as it is. The released program does the former where `meta` has
-  left_context, mention and right_context (none of them null, here, nor all of them
-  empty), see `mark_mention`; the input is not read then. It replaces character references of HTML after cutting, and then
-  writes '>>' between lines (of a dialogue, see `one_line`). Slot filling keeps
-  KILT's 'subject [SEP] relation'.
+  KILT as it is. The released program does the former where `meta` has left_context,
+  mention and right_context (none of them null, here, nor all of them empty), see
+  `mark_mention`; the input is not read then. It replaces character references of
+  HTML after cutting. In its files for training alone it then writes '>>' between
+  lines (of a dialogue, see `one_line`), here in searches too, so that a model reads
+  what it has learned. Slot filling keeps KILT's 'subject [SEP] relation'.
 
   Args:
     record: of any task.

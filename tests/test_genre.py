@@ -163,9 +163,9 @@ def test_inputs_of_tasks():
 def test_inputs_of_entity_linking():
   text = genre.input_text(mention('a b c', 'Q&amp;A', 'd\ne f g'), words=4)
   assert text == 'b c [START_ENT] Q&A [END_ENT] d>>e f'
-  # References count as they are written: this one is a word of the window.
-  text = genre.input_text(mention('a &nbsp; c', 'm', 'd e'), words=4)
-  assert text == '\xa0 c [START_ENT] m [END_ENT] d e'
+  # References count as they are written: a blank among them parts no words.
+  text = genre.input_text(mention('a b&#32;c d', 'm', 'e f'), words=4)
+  assert text == 'b c d [START_ENT] m [END_ENT] e f'
   # The input is not read, not even where there is none.
   odd = record(meta={'left_context': '', 'mention': 'm', 'right_context': 'r'})
   assert genre.input_text(odd) == ' [START_ENT] m [END_ENT] r'
@@ -315,6 +315,8 @@ def test_evidence_with_a_low_score_is_left_out():
   assert genre.training_pairs(gold) == [
     genre.Pair('who wrote the Iliad', title) for title in kept
   ]
+  assert len(genre.training_pairs(gold, bleu=0.51)) == 3
+  assert len(genre.training_pairs(gold, bleu=-1)) == 4
   for score in ('0.9', True, [1], float('nan')):
     wrong = record(output=[output({'title': 'A', 'bleu_score': score})])
     with pytest.raises(ValueError, match='expected a number under bleu_score'):
@@ -337,6 +339,11 @@ def test_pairs_of_slot_filling():
     ('Homer [SEP] notable work', 'Homer'),
     ('Homer [SEP] notable work', 'Troy'),
   ]
+
+
+def test_pairs_have_no_ends_of_lines():
+  gold = record(input='a\nb', output=titled('Ho\nmer'))
+  assert genre.training_pairs(gold) == [('a>>b', 'Ho>>mer')]
 
 
 def test_pairs_of_entity_linking():
@@ -395,6 +402,8 @@ def test_unknown_titles_are_refused_or_counted():
   assert seen == [(gold, {'wikipedia_id': '98'})]
   with pytest.raises(ValueError, match="'title': None, 'wikipedia_id': '98'"):
     genre.gold_titles(gold)
+  with pytest.raises(ValueError, match="'title': ' ', 'wikipedia_id': None"):
+    genre.gold_titles(record(output=titled(' ')))
 
 
 def slow_pairs(fields, titles_of, aliases):
