@@ -520,12 +520,15 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   kilt_folder(tmp_path / 'kilt')
   write(tmp_path / 'kilt' / 'nq-dev-kilt.jsonl', RECORDS['aidayago2-dev'])
-  (code,) = blocks('python')
+  reading, pairing = blocks('python')
   namespace = {}
-  exec(compile(code, 'docs/kilt.md', 'exec'), namespace)
+  exec(compile(reading, 'docs/kilt.md', 'exec'), namespace)
   out = capsys.readouterr().out
   assert '7-4:0-4:28 Works. The Iliad sings of Achilles.' in out
   assert 'Achilles -> Achilles (hero)' in out
   # The first page was done with: reading went on at the second one.
   assert namespace['titles'] == {'Troy': ['12']}
   assert "1163testa 1 [START_ENT] he [END_ENT] ('7',)" in out
+  exec(compile(pairing, 'docs/kilt.md', 'exec'), namespace)
+  assert capsys.readouterr().out == '[START_ENT] he [END_ENT] -> Homer\n'
+  assert namespace['unknown'] == []

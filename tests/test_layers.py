@@ -24,6 +24,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYER_OF = {
   'genret.array_folder': 0,
   'genret.corpus': 0,
+  'genret.genre': 0,
   'genret.ir_datasets_reader': 0,
   'genret.qrels_reader': 0,
   'genret.kilt_answers': 0,
