@@ -333,3 +333,23 @@ def test_parts_of_documents(tmp_path):
     beir_folder.rehearsal_source(
       prepared, tmp_path / 'corpus', 'passages', 'random'
     )
+
+
+@pytest.mark.parametrize(
+  ('known', 'share', 'seed', 'fits'),
+  [
+    ({}, 0.0, 0, True),
+    ({}, 0.5, 0, False),
+    ({'unseen_share': 0.5, 'unseen_seed': 0}, 0.0, 3, True),
+    ({'unseen_share': 0.5, 'unseen_seed': 3}, 0.5, 3, True),
+    ({'unseen_share': 0.5, 'unseen_seed': 3}, 0.25, 3, True),
+    ({'unseen_share': 0.5, 'unseen_seed': 3}, 0.75, 3, False),
+    ({'unseen_share': 0.5, 'unseen_seed': 3}, 0.5, 2, False),
+  ],
+)
+def test_what_withholds_at_least_as_much_fits(known, share, seed, fits):
+  if fits:
+    beir_folder.check_share('x', known, share, seed, 'genret examples')
+    return
+  with pytest.raises(ValueError, match=f'--unseen-share {share} --unseen-seed'):
+    beir_folder.check_share('x', known, share, seed, 'genret examples')
