@@ -508,7 +508,7 @@ def _from_links(
       here = around[anchor.paragraph_id]
       begun = [i for i in here if units[i].start <= anchor.start]
       number = begun[-1] if begun else here[0]
-      if _has_context(units, number, options):
+      if _has_context(anchor, units, number, options):
         candidates.append((title, number))
       else:
         skipped['hip: no context'] += 1
@@ -520,12 +520,18 @@ def _from_links(
   ]
 
 
-def _has_context(units: Sequence[_Unit], number: int, options: Options) -> bool:
-  """Whether something stands before and behind a unit."""
+def _has_context(
+  anchor: Anchor, units: Sequence[_Unit], number: int, options: Options
+) -> bool:
+  """Whether something stands around a unit, and the link ends in it."""
   if not 0 < number < len(units) - 1:
     return False
   # 2: the program takes paragraph 1 of the page for the lead, 0 for the title.
-  return options.lead_context or units[number - 1].paragraph_id >= 2
+  if not options.lead_context and units[number - 1].paragraph_id < 2:
+    return False
+  # A title with full stops in it may be cut into several sentences.
+  last = units[number + 1]
+  return last.paragraph_id != anchor.paragraph_id or anchor.end <= last.end
 
 
 def _stands(anchor: Anchor, page: Page) -> bool:
