@@ -523,8 +523,11 @@ def _from_links(
 def _has_context(
   anchor: Anchor, units: Sequence[_Unit], number: int, options: Options
 ) -> bool:
-  """Whether something stands around a unit, and the link ends in it."""
-  if not 0 < number < len(units) - 1:
+  """Whether something stands around a unit, and the link ends in it.
+
+  The lead stands before every unit of a link, where `lead_context` allows it.
+  """
+  if number == len(units) - 1:
     return False
   # 2: the program takes paragraph 1 of the page for the lead, 0 for the title.
   if not options.lead_context and units[number - 1].paragraph_id < 2:
