@@ -22,12 +22,13 @@ Paper and released program differ; `PAPER` and `RELEASED` are the two readings:
 | input of `hip`       | the sentence of the link, one before, one behind [2] | the same with paragraphs |
 | the lead before a link | is context               | the link is left out    |
 | titles that are listed | of distinct pages that are there | of links drawn; those that repeat, or lead nowhere, drop out |
-| separator            | ' | ', as in fine-tuning   | ' |', nothing behind it |
+| separator            | a bar between blanks, as in fine-tuning | a bar behind a blank |
 
 [1] It counts as if the title line were still there, which its filter of short
-lines has dropped before. [2] As others report the paper. How many paragraphs the
-paper takes as leading is not known to us, nor its other numbers where they may
-differ: all of them, and the windows of three paragraphs, are the program's.
+lines has dropped before. [2] As others report the paper. The last three rows are
+our reading of it, and so are its numbers: how many paragraphs it takes as leading
+is not known to us, and all of them, like the windows of three paragraphs, are the
+program's.
 
 Here the examples of a page depend on the page, the seed and the options, and on
 which titles the corpus has: not on other pages, nor on any order. Where the
@@ -296,9 +297,12 @@ def page_examples(
     skipped['page: few words'] += 1
     return []
   links = _links(page, titles, skipped)
+  parts = {'paragraphs': text}
+  if 'sentences' in (options.inner, options.context):
+    parts['sentences'] = _sentences(page, text)
   return [
-    *_from_text(page, text, links, options, seed),
-    *_from_links(page, text, links, options, seed, skipped),
+    *_from_text(page, parts, links, options, seed),
+    *_from_links(page, parts, links, options, seed, skipped),
   ]
 
 
@@ -425,23 +429,27 @@ class _Link(NamedTuple):
 
 def _from_text(
   page: Page,
-  text: Sequence[_Unit],
+  parts: Mapping[str, Sequence[_Unit]],
   links: Sequence[_Link],
   options: Options,
   seed: int,
 ) -> list[Example]:
   """Examples of `lps` and `iss`."""
-  usable = [unit for unit in text if unit.words >= options.min_words]
+  usable = [
+    unit for unit in parts['paragraphs'] if unit.words >= options.min_words
+  ]
   leading = usable[options.lead :]
   width = options.window_paragraphs
   drafts = [('lps', leading[:1])] if leading else []
   for start in range(0, options.lead_windows * width, width):
     if len(window := leading[start : start + width]) == width:
       drafts.append(('lps', window))
-  inside = leading[1:]
-  if options.inner == 'sentences':
-    sentences = _sentences(page, inside)
-    inside = [unit for unit in sentences if unit.words >= options.min_words]
+  inner = {unit.paragraph_id for unit in leading[1:]}
+  inside = [
+    unit
+    for unit in parts[options.inner]
+    if unit.paragraph_id in inner and unit.words >= options.min_words
+  ]
   rng = generator(seed, page.page_id, 'text')
   chosen = rng.permutation(len(inside))[: options.inner_examples]
   drafts += [('iss', [inside[i]]) for i in sorted(chosen.tolist())]
@@ -480,16 +488,15 @@ def _listed(
 
 def _from_links(
   page: Page,
-  text: Sequence[_Unit],
+  parts: Mapping[str, Sequence[_Unit]],
   links: Sequence[_Link],
   options: Options,
   seed: int,
   skipped: collections.Counter[str],
 ) -> list[Example]:
   """Examples of `hip`: links in a random order, the first that differ."""
-  units = list(text)
-  if options.context == 'sentences' and links:
-    units = _sentences(page, text)
+  units = parts[options.context]
+  lead = units[0].paragraph_id
   around: dict[int, list[int]] = collections.defaultdict(list)
   for number, unit in enumerate(units):
     around[unit.paragraph_id].append(number)
@@ -501,7 +508,7 @@ def _from_links(
       skipped['hip: offsets do not match'] += 1
     elif anchor.paragraph_id not in around:
       skipped['hip: not in text'] += 1
-    elif anchor.paragraph_id == text[0].paragraph_id:
+    elif anchor.paragraph_id == lead:
       skipped['hip: in the lead'] += 1
     else:
       # The last unit that begins no later than the link.
