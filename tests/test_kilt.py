@@ -520,7 +520,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   kilt_folder(tmp_path / 'kilt')
   write(tmp_path / 'kilt' / 'nq-dev-kilt.jsonl', RECORDS['aidayago2-dev'])
-  reading, pairing = blocks('python')
+  reading, pairing, pretraining = blocks('python')
   namespace = {}
   exec(compile(reading, 'docs/kilt.md', 'exec'), namespace)
   out = capsys.readouterr().out
@@ -532,3 +532,8 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
   exec(compile(pairing, 'docs/kilt.md', 'exec'), namespace)
   assert capsys.readouterr().out == '[START_ENT] he [END_ENT] -> Homer\n'
   assert namespace['unknown'] == []
+  exec(compile(pretraining, 'docs/kilt.md', 'exec'), namespace)
+  # All pages here are too short to learn from.
+  pages = list(kilt_pages.read_pages('kilt'))
+  assert namespace['skipped'].total() == len(pages)
+  assert capsys.readouterr().out == f'{namespace["skipped"]} Counter()\n'

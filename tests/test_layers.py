@@ -56,6 +56,7 @@ LAYER_OF = {
   'genret.ngram_examples': 0.3,
   'genret.ngram_example_files': 0.4,
   'genret.ngram_example_writer': 0.5,
+  'genret.corpusbrain': 0.4,
   'genret.docids.table': 0.4,
   'genret.embeddings': 0.6,
   'genret.constraints': 1,
