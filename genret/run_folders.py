@@ -33,10 +33,10 @@ def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
       )
 
 
-def open_log(path: Path, first_step: int) -> tuple[Any, float]:
+def open_log(path: Path, first_step: int) -> tuple[Any, list[dict[str, float]]]:
   """Opens the log to append, without the lines of steps that are run again.
 
-  Returns the open file and the seconds that its last line tells.
+  Returns the open file and the lines that it has.
   """
   kept = []
   if path.is_file() and first_step:
@@ -47,7 +47,7 @@ def open_log(path: Path, first_step: int) -> tuple[Any, float]:
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   temporary.write_text(''.join(line for _, line in kept))
   os.replace(temporary, path)
-  return path.open('a'), kept[-1][0]['seconds'] if kept else 0.0
+  return path.open('a'), [fields for fields, _ in kept]
 
 
 def copy_docids(source: Path, target: Path) -> None:

@@ -3,7 +3,8 @@
 """The embedded trainer: one host, any number of local devices.
 
 `train` reads from top to bottom. Kill it anywhere and start it again: it goes
-on from its newest checkpoint, with the batches that would have come.
+on from its newest checkpoint, with the batches that would have come. On SIGTERM
+it saves one first.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
-from genret import run_folders
+from genret import preemption, run_folders
 from genret.corpus import Document, load_collection
 from genret.decoding.ngram_keys import KeyOptions
 from genret.decoding.options import DecodingOptions, from_fields
@@ -123,6 +124,8 @@ def train(
     ValueError: if lengths, batch size or identifiers do not fit, or decoding,
       keys or scoring have no such fields.
     FloatingPointError: if the loss is not finite; names the step.
+    SystemExit: on SIGTERM, in the main thread, once the step that was being
+      trained is saved; the same call goes on from there.
   """
   # --- What must fit before anything runs.
   run_folder = Path(model_dir)
@@ -203,6 +206,7 @@ def train(
 
   with contextlib.ExitStack() as closing:
     # --- Go on from the newest checkpoint, or keep the untrained model.
+    stop = closing.enter_context(preemption.noticed())
     manager = closing.enter_context(
       checkpoints.checkpoint_manager(run_folder, keep=keep_checkpoints)
     )
@@ -232,10 +236,9 @@ def train(
     )
     writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
     closing.callback(writer.close)
-    log, earlier_seconds = run_folders.open_log(
-      run_folder / 'log.jsonl', first_step
-    )
+    log, earlier = run_folders.open_log(run_folder / 'log.jsonl', first_step)
     closing.enter_context(log)
+    earlier_seconds = earlier[-1]['seconds'] if earlier else 0.0
     start_time = time.perf_counter()
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
@@ -263,6 +266,11 @@ def train(
         module, state[0], docids, settings, documents=documents
       )
 
+    def due(step: int) -> bool:
+      if not eval_period:
+        return False
+      return step % eval_period == 0 or step == train_steps
+
     def measure(step: int) -> None:
       searcher.params = state[0]
       measured = evaluate_searcher(searcher, queries, qrels)
@@ -274,8 +282,18 @@ def train(
       shown[f'{eval_split} Success@10'] = f'{best:.3f}'
       bar.set_postfix(shown)
 
-    if eval_period and not first_step:
-      measure(0)
+    def leave(step: int) -> None:
+      manager.wait_until_finished()
+      preemption.leave(
+        f'Stopped by SIGTERM after step {step} of {train_steps}, which is '
+        f'saved in {run_folder}; start the same command again to go on.'
+      )
+
+    # The end may have come between a checkpoint and its evaluation.
+    score = f'{eval_split}/Success@10'
+    measured = {line['step'] for line in earlier if score in line}
+    if due(first_step) and first_step not in measured:
+      measure(first_step)
     last_time = time.perf_counter()
     for step in range(first_step + 1, train_steps + 1):
       batch = jax.device_put(_next(batches, mixture_or_task_name), split_batch)
@@ -287,7 +305,9 @@ def train(
       if len(pending) > 2:
         pending[-3].loss.block_until_ready()
       bar.update()
-      if step % log_period == 0 or step == train_steps:
+      stopping = stop.requested
+      last = stopping or step == train_steps
+      if step % log_period == 0 or last:
         scalars = _summarise(pending, step)
         seconds = time.perf_counter() - last_time
         scalars['examples_per_second'] = batch_size * len(pending) / seconds
@@ -296,12 +316,17 @@ def train(
         shown['loss'] = f'{scalars["loss"]:.3f}'
         bar.set_postfix(shown)
         last_time = time.perf_counter()
-      if eval_period and (step % eval_period == 0 or step == train_steps):
-        measure(step)
-        last_time = time.perf_counter()
-      if step % checkpoint_period == 0 or step == train_steps:
+      if step % checkpoint_period == 0 or last:
         _finite(pending, step)  # what is kept must be worth going on from
         checkpoints.save_step(manager, step, *state)
+      if stopping:
+        leave(step)
+      # Behind the checkpoint: a machine may be gone before this ends.
+      if due(step):
+        measure(step)
+        last_time = time.perf_counter()
+    if stop.requested:  # as the end was measured: nothing may follow it here
+      leave(train_steps)
   return run_folder
 
 

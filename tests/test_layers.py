@@ -36,6 +36,7 @@ LAYER_OF = {
   'genret.rehearsal': 0,
   'genret.report': 0,
   'genret.runs': 0,
+  'genret.preemption': 0,
   'genret.process_locks': 0,
   'genret.text_files': 0,
   'genret.unseen': 0,

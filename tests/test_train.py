@@ -15,7 +15,7 @@ import optax
 import pytest
 import tiny
 
-from genret import identifiers, ngram_index
+from genret import identifiers, ngram_index, preemption
 from genret import train as train_lib
 from genret.corpus import load_collection
 from genret.docids import build
@@ -241,16 +241,16 @@ def test_another_seed_is_another_run(corpus, docids, tmp_path):
 
 COMMAND = """
 import sys, optax, test_train
-corpus, docids, folder = sys.argv[1:]
+corpus, docids, folder, checkpoint_period = sys.argv[1:]
 test_train.train(
   corpus, docids, folder, name='killed', train_steps=120, log_period=1,
-  checkpoint_period=5, config={'dropout_rate': 0.1},
+  checkpoint_period=int(checkpoint_period), config={'dropout_rate': 0.1},
 )
 """
 
 
-def test_killed_and_started_again(corpus, docids, tmp_path):
-  """kill -9 in the middle, twice: the same losses and weights in the end."""
+def test_killed_or_stopped_and_started_again(corpus, docids, tmp_path):
+  """kill -9 and SIGTERM in the middle: the same losses and weights in the end."""
   whole = train(
     corpus,
     docids('atomic'),
@@ -272,9 +272,17 @@ def test_killed_and_started_again(corpus, docids, tmp_path):
   ]
   environment = os.environ | {'PYTHONPATH': os.path.dirname(__file__)}
   reached = 0
-  for at_least in (8, 43):
+  # SIGTERM saves a checkpoint where there would be none before the end.
+  for at_least, number, period in (
+    (8, signal.SIGKILL, '5'),
+    (30, signal.SIGTERM, '1000'),
+    (60, signal.SIGKILL, '5'),
+  ):
     process = subprocess.Popen(
-      command, env=environment, stderr=subprocess.DEVNULL
+      [*command, period],
+      env=environment,
+      stderr=subprocess.PIPE,
+      text=True,
     )
     limit = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < limit:
@@ -283,15 +291,59 @@ def test_killed_and_started_again(corpus, docids, tmp_path):
         if lines >= at_least:
           break
       time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    _, error = process.communicate()
     killed_at = (folder / 'log.jsonl').read_text().count('\n')
     assert reached < killed_at < 120, 'the kill came too late to test anything'
     reached = killed_at
-  subprocess.run(command, env=environment, check=True, capture_output=True)
+    if number == signal.SIGTERM:
+      assert process.returncode == preemption.STATUS == 143, error
+      assert error.splitlines()[-1] == (
+        f'Stopped by SIGTERM after step {reached} of 120, which is saved in '
+        f'{folder}; start the same command again to go on.'
+      )
+      with checkpoints.checkpoint_manager(folder, keep=None) as manager:
+        assert manager.latest_step() == reached
+  subprocess.run(
+    [*command, '5'], env=environment, check=True, capture_output=True
+  )
   assert losses(folder) == losses(whole)
   trees = [checkpoints.load_model(each)[1] for each in (whole, folder)]
   jax.tree.map(np.testing.assert_array_equal, *trees)
+
+
+def test_what_a_stop_leaves_out_is_made_up_for(corpus, docids, tmp_path):
+  """The losses since the last line, and the evaluation of the step."""
+  earlier = signal.getsignal(signal.SIGTERM)
+  settings = {
+    'train_steps': 2,
+    'log_period': 4,
+    'eval_period': 1,
+    'eval_queries': 3,
+  }
+  draw = optax.adam(3e-3)
+
+  def ended(updates, state, params=None):  # SIGTERM as step 1 is compiled
+    os.kill(os.getpid(), signal.SIGTERM)
+    return draw.update(updates, state, params)
+
+  folder = tmp_path / 'run'
+  with pytest.raises(SystemExit) as exit_:
+    train(
+      corpus,
+      docids('atomic'),
+      folder,
+      optimizer=optax.GradientTransformation(draw.init, ended),
+      **settings,
+    )
+  assert exit_.value.code == preemption.STATUS
+  assert signal.getsignal(signal.SIGTERM) is earlier
+  assert [line['step'] for line in read_log(folder)] == [0, 1]
+  assert 1 in losses(folder)
+  train(corpus, docids('atomic'), folder, **settings)
+  lines = read_log(folder)
+  assert [line['step'] for line in lines] == [0, 1, 1, 2, 2]
+  assert 'dev/Success@10' in lines[2]
 
 
 def test_stops_on_a_loss_that_is_not_finite(corpus, docids, tmp_path):
@@ -425,6 +477,7 @@ def test_batch_is_split_over_devices(corpus, docids, tmp_path):
         str(corpus),
         str(docids('atomic')),
         str(folder),
+        '5',
       ],
       env=os.environ
       | {
