@@ -81,6 +81,7 @@ LAYER_OF = {
   'genret.ngram_searcher': 3,
   'genret.searcher': 3,
   'genret.train': 3,
+  'genret.train_step': 1.2,
   'genret.gin_configs': 4,
   'genret.tasks': 4,
   'genret.tools': 4,

@@ -47,6 +47,21 @@ def test_log_of_a_run_without_a_checkpoint_starts_anew(tmp_path):
   assert (kept, path.read_text()) == ([], '')
 
 
+def test_scores_of_a_log_are_of_one_split_and_the_same_queries():
+  lines = [
+    {'step': 0, 'dev/Success@10': 0.25},  # does not tell of how many
+    {'step': 5, 'loss': 1.0},
+    {'step': 5, 'dev/Success@10': 0.5, 'dev/queries': 8},
+    {'step': 6, 'test/Success@10': 1.0, 'test/queries': 9},
+  ]
+  scores = {0: 0.25, 5: 0.5}
+  for queries in (8, None):
+    found = run_folders.logged_scores(lines, 'dev', queries=queries)
+    assert found == scores
+  with pytest.raises(ValueError, match=r'on 8 queries of dev, .* got 7; the'):
+    run_folders.logged_scores(lines, 'dev', queries=7)
+
+
 def test_identifiers_are_copied_once(tmp_path):
   source, target = tmp_path / 'docids', tmp_path / 'run' / 'docids'
   table('a', 'b').save(source)

@@ -10,6 +10,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -346,6 +347,51 @@ def test_what_a_stop_leaves_out_is_made_up_for(corpus, docids, tmp_path):
   assert 'dev/Success@10' in lines[2]
 
 
+def test_the_best_is_kept_and_told(corpus, docids, tmp_path):
+  """A rate far too high spoils what follows, before and after a new start."""
+  folder = tmp_path / 'run'
+  settings = {
+    'optimizer': optax.adam(lambda count: jnp.where(count < 10, 3e-3, 1.0)),
+    'log_period': 20,
+    'eval_period': 10,
+    'keep_best': 1,
+  }
+  for train_steps in (20, 30):
+    train(
+      corpus,
+      docids('atomic'),
+      folder,
+      train_steps=train_steps,
+      **settings,
+    )
+  lines = [line for line in read_log(folder) if 'dev/best_step' in line]
+  scores = {line['step']: line['dev/Success@10'] for line in lines}
+  assert list(scores) == [0, 10, 20, 30]
+  best = max(scores, key=scores.get)  # the first of equals
+  assert best == 10, 'others are kept anyway, or were measured anew'
+  assert lines[-1]['dev/best_step'] == best
+  with checkpoints.checkpoint_manager(folder, keep=None) as manager:
+    assert set(manager.all_steps()) == {0, best, 30}
+  queries, qrels = split_queries(load_collection(corpus), 'dev')
+  found = evaluate_searcher(Searcher.load(folder, step=best), queries, qrels)
+  assert found.evaluation.mean['Success@10'] == scores[best]
+  with pytest.raises(ValueError, match=r'on 24 queries of dev, .* got 5; the'):
+    train(
+      corpus,
+      docids('atomic'),
+      folder,
+      train_steps=40,
+      eval_queries=5,
+      **settings,
+    )
+  for keep_best, message in (
+    (1, 'eval_period above 0 with keep_best=1, got 0; the'),
+    (-1, 'keep_best of at least 0, got -1'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      train(corpus, docids('atomic'), folder, keep_best=keep_best)
+
+
 def test_stops_on_a_loss_that_is_not_finite(corpus, docids, tmp_path):
   with pytest.raises(
     FloatingPointError, match=r'finite loss, got nan at step 2'
@@ -464,7 +510,7 @@ def test_a_split_that_is_missing_is_told_before_anything(
 
 
 def test_batch_is_split_over_devices(corpus, docids, tmp_path):
-  """Two devices give the losses of one."""
+  """Two devices, each in two parts, give the losses of one."""
   script = COMMAND.replace('120', '3').replace("'dropout_rate': 0.1", '')
   found = []
   for devices in (1, 2):
@@ -473,7 +519,7 @@ def test_batch_is_split_over_devices(corpus, docids, tmp_path):
       [
         sys.executable,
         '-c',
-        script,
+        script.replace('log_period=1', f'log_period=1, microbatches={devices}'),
         str(corpus),
         str(docids('atomic')),
         str(folder),
