@@ -5,7 +5,8 @@
 An objective is a frozen dataclass of numbers that is called with the model and a
 batch. Its fields say which run a run is (`describe`), so that a run folder is not
 gone on with under another objective. One whose model retrieves by other means than
-by what it writes says so by an attribute `retriever`, as searcher.json has it.
+by what it writes says so by an attribute `retriever`, as searcher.json has it; one
+whose losses of an example depend on the others of its batch by `compares_examples`.
 """
 
 import dataclasses
@@ -162,6 +163,7 @@ class InBatchSoftmax:
 
   # How the trained model finds documents.
   retriever: ClassVar[str] = 'vectors'
+  compares_examples: ClassVar[bool] = True
 
   def __post_init__(self) -> None:
     if not self.temperature > 0:

@@ -5,7 +5,7 @@
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,10 @@ def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
       )
 
 
-def open_log(path: Path, first_step: int) -> tuple[Any, float]:
+def open_log(path: Path, first_step: int) -> tuple[Any, list[dict[str, float]]]:
   """Opens the log to append, without the lines of steps that are run again.
 
-  Returns the open file and the seconds that its last line tells.
+  Returns the open file and the lines that it has.
   """
   kept = []
   if path.is_file() and first_step:
@@ -47,7 +47,35 @@ def open_log(path: Path, first_step: int) -> tuple[Any, float]:
   temporary = path.with_name(f'.{path.name}.{os.getpid()}')
   temporary.write_text(''.join(line for _, line in kept))
   os.replace(temporary, path)
-  return path.open('a'), kept[-1][0]['seconds'] if kept else 0.0
+  return path.open('a'), [fields for fields, _ in kept]
+
+
+def logged_scores(
+  lines: Iterable[Mapping[str, float]], split: str, *, queries: int | None
+) -> dict[int, float]:
+  """Success@10 of the steps that a log tells, {step: score}.
+
+  Args:
+    lines: of the log.
+    split: that was evaluated on.
+    queries: how many there must have been, where a line tells; None for any.
+
+  Raises:
+    ValueError: if there were others: such scores do not compare.
+  """
+  scores = {}
+  for line in lines:
+    if f'{split}/Success@10' not in line:
+      continue
+    told = line.get(f'{split}/queries')
+    if None not in (told, queries) and told != queries:
+      raise ValueError(
+        f'Expected an evaluation on {told} queries of {split}, as the run '
+        f'had, got {queries}; the best step would be chosen among scores that '
+        'do not compare, so set eval_queries as before.'
+      )
+    scores[int(line['step'])] = line[f'{split}/Success@10']
+  return scores
 
 
 def copy_docids(source: Path, target: Path) -> None:

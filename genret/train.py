@@ -3,7 +3,8 @@
 """The embedded trainer: one host, any number of local devices.
 
 `train` reads from top to bottom. Kill it anywhere and start it again: it goes
-on from its newest checkpoint, with the batches that would have come.
+on from its newest checkpoint, with the batches that would have come. On SIGTERM
+it saves one first.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
-from genret import run_folders
+from genret import preemption, run_folders
 from genret.corpus import Document, load_collection
 from genret.decoding.ngram_keys import KeyOptions
 from genret.decoding.options import DecodingOptions, from_fields
@@ -39,6 +40,7 @@ from genret.objectives import Batch, CrossEntropy, Objective, describe
 from genret.ranking.ngrams import Scoring
 from genret.run_folders import DOCIDS_FOLDER
 from genret.searcher import check_corpus, make_searcher, write_settings
+from genret.train_step import make_step
 
 
 def train(
@@ -53,6 +55,7 @@ def train(
   docids: str | os.PathLike[str],
   objective: Objective | None = None,
   optimizer: optax.GradientTransformation | None = None,
+  microbatches: int = 1,
   initial_checkpoint_path: str | os.PathLike[str] | None = None,
   use_cached_tasks: bool = False,
   query_prefix: str = '',
@@ -70,6 +73,7 @@ def train(
   eval_queries: int | None = 500,
   checkpoint_period: int = 500,
   keep_checkpoints: int = 1,
+  keep_best: int = 0,
   progress: bool = True,
 ) -> Path:
   """Trains a retriever, measuring it by its searches along the way.
@@ -91,6 +95,8 @@ def train(
     docids: folder of the identifiers, or of an index of n-grams.
     objective: one of `genret.objectives`; cross-entropy where None.
     optimizer: any of optax; Adafactor at a rate of 0.001 where None.
+    microbatches: parts of a batch that are computed one after another, for less
+      memory; the update is that of the whole batch, but for dropout.
     initial_checkpoint_path: a folder of `genret convert`, or another run, to
       take the parameters from; they must fit the module.
     use_cached_tasks: read the tasks from seqio's cache folders.
@@ -114,15 +120,22 @@ def train(
     eval_queries: how many of its queries, from the first; None for all.
     checkpoint_period: steps between two checkpoints; the last step has one.
     keep_checkpoints: how many of the newest stay.
+    keep_best: how many stay besides of those with the highest Success@10 on
+      eval_split, the earlier of equals; every step that is evaluated is then
+      saved, and the log tells the best so far. 0, for a checkpoint may be large
+      and what opens a run opens its newest.
     progress: show a progress bar on standard error.
 
   Returns:
     The run folder.
 
   Raises:
-    ValueError: if lengths, batch size or identifiers do not fit, or decoding,
-      keys or scoring have no such fields.
+    ValueError: if lengths, batch size or identifiers do not fit, if decoding,
+      keys or scoring have no such fields, or if keep_best is below 0 or
+      nothing is evaluated to find them by.
     FloatingPointError: if the loss is not finite; names the step.
+    SystemExit: on SIGTERM, in the main thread, once the step that was being
+      trained is saved; the same call goes on from there.
   """
   # --- What must fit before anything runs.
   run_folder = Path(model_dir)
@@ -135,7 +148,11 @@ def train(
       'document_length': task_feature_lengths['targets'],
       'passage_prefix': passage_prefix,
     }
-  _check(module, found, task_feature_lengths, batch_size, writes=not retrieval)
+  _check(module, found, task_feature_lengths, writes=not retrieval)
+  _check_batch(batch_size, microbatches)
+  optimizer = optimizer or optax.adafactor(1e-3)
+  step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
+  _check_best(keep_best, eval_period)
   from_fields(DecodingOptions, decoding or {})
   from_fields(KeyOptions, keys or {})
   from_fields(Scoring, scoring or {})
@@ -194,7 +211,6 @@ def train(
   )
   everywhere = NamedSharding(mesh, PartitionSpec())
   split_batch = NamedSharding(mesh, PartitionSpec('data'))
-  optimizer = optimizer or optax.adafactor(1e-3)
   init_key, dropout_key = jax.random.split(jax.random.key(seed))
   params = jax.jit(functools.partial(_init, module), out_shardings=everywhere)(
     init_key
@@ -203,8 +219,12 @@ def train(
 
   with contextlib.ExitStack() as closing:
     # --- Go on from the newest checkpoint, or keep the untrained model.
+    stop = closing.enter_context(preemption.noticed())
+    scores: dict[int, float] = {}  # of steps that are evaluated
     manager = closing.enter_context(
-      checkpoints.checkpoint_manager(run_folder, keep=keep_checkpoints)
+      checkpoints.checkpoint_manager(
+        run_folder, keep=keep_checkpoints, keep_best=keep_best, scores=scores
+      )
     )
     first_step = manager.latest_step() or 0
     if first_step > train_steps:
@@ -220,8 +240,7 @@ def train(
         state = (jax.device_put(params, everywhere), state[1])
       checkpoints.save_step(manager, 0, *state)
 
-    # --- The step, the data from where they stopped, the evaluation, the logs.
-    step_fn = _make_step(module, optimizer, objective)
+    # --- The data from where they stopped, the evaluation, the logs.
     batches = _batches(
       mixture_or_task_name,
       task_feature_lengths,
@@ -232,10 +251,14 @@ def train(
     )
     writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
     closing.callback(writer.close)
-    log, earlier_seconds = run_folders.open_log(
-      run_folder / 'log.jsonl', first_step
-    )
+    log, earlier = run_folders.open_log(run_folder / 'log.jsonl', first_step)
     closing.enter_context(log)
+    logged = run_folders.logged_scores(
+      earlier, eval_split, queries=len(queries) if keep_best else None
+    )
+    saved = manager.all_steps()
+    scores |= {step: logged[step] for step in logged if step in saved}
+    earlier_seconds = earlier[-1]['seconds'] if earlier else 0.0
     start_time = time.perf_counter()
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
@@ -263,19 +286,36 @@ def train(
         module, state[0], docids, settings, documents=documents
       )
 
+    def due(step: int) -> bool:
+      if not eval_period:
+        return False
+      return step % eval_period == 0 or step == train_steps
+
     def measure(step: int) -> None:
       searcher.params = state[0]
       measured = evaluate_searcher(searcher, queries, qrels)
       scalars = {**measured.evaluation.mean, **measured.rates}
       for part, means in measured.parts(qrels, **withheld).items():
         scalars |= {f'{part}/{name}': value for name, value in means.items()}
+      scores[step] = measured.evaluation.mean['Success@10']
+      if keep_best:
+        scalars['queries'] = len(queries)
+        scalars['best_step'] = checkpoints.best_steps(scores, 1)[0]
+        shown['best step'] = str(scalars['best_step'])
       write(step, {f'{eval_split}/{name}': v for name, v in scalars.items()})
-      best = measured.evaluation.mean['Success@10']
-      shown[f'{eval_split} Success@10'] = f'{best:.3f}'
+      shown[f'{eval_split} Success@10'] = f'{scores[step]:.3f}'
       bar.set_postfix(shown)
 
-    if eval_period and not first_step:
-      measure(0)
+    def leave(step: int) -> None:
+      manager.wait_until_finished()
+      preemption.leave(
+        f'Stopped by SIGTERM after step {step} of {train_steps}, which is '
+        f'saved in {run_folder}; start the same command again to go on.'
+      )
+
+    # The end may have come between a checkpoint and its evaluation.
+    if due(first_step) and first_step not in scores:
+      measure(first_step)
     last_time = time.perf_counter()
     for step in range(first_step + 1, train_steps + 1):
       batch = jax.device_put(_next(batches, mixture_or_task_name), split_batch)
@@ -287,7 +327,9 @@ def train(
       if len(pending) > 2:
         pending[-3].loss.block_until_ready()
       bar.update()
-      if step % log_period == 0 or step == train_steps:
+      stopping = stop.requested
+      last = stopping or step == train_steps
+      if step % log_period == 0 or last:
         scalars = _summarise(pending, step)
         seconds = time.perf_counter() - last_time
         scalars['examples_per_second'] = batch_size * len(pending) / seconds
@@ -296,12 +338,18 @@ def train(
         shown['loss'] = f'{scalars["loss"]:.3f}'
         bar.set_postfix(shown)
         last_time = time.perf_counter()
-      if eval_period and (step % eval_period == 0 or step == train_steps):
-        measure(step)
-        last_time = time.perf_counter()
-      if step % checkpoint_period == 0 or step == train_steps:
+      best_known = keep_best and due(step)
+      if step % checkpoint_period == 0 or last or best_known:
         _finite(pending, step)  # what is kept must be worth going on from
         checkpoints.save_step(manager, step, *state)
+      if stopping:
+        leave(step)
+      # Behind the checkpoint: a machine may be gone before this ends.
+      if due(step):
+        measure(step)
+        last_time = time.perf_counter()
+    if stop.requested:  # as the end was measured: nothing may follow it here
+      leave(train_steps)
   return run_folder
 
 
@@ -310,27 +358,6 @@ def _init(module: Transformer, key: jax.Array) -> Any:
   return module.init(key, tokens, tokens, tokens, enable_dropout=False)[
     'params'
   ]
-
-
-def _make_step(
-  module: Transformer,
-  optimizer: optax.GradientTransformation,
-  objective: Objective,
-) -> Any:
-  """The compiled training step: (state, batch, key) -> (state, losses)."""
-
-  def loss_fn(params: Any, batch: Batch, key: jax.Array) -> Any:
-    losses = objective(module, params, batch, key)
-    return losses.loss / jnp.maximum(losses.weight, 1.0), losses
-
-  @functools.partial(jax.jit, donate_argnums=0)
-  def step_fn(state: Any, batch: Batch, key: jax.Array) -> Any:
-    params, optimizer_state = state
-    grads, losses = jax.grad(loss_fn, has_aux=True)(params, batch, key)
-    updates, optimizer_state = optimizer.update(grads, optimizer_state, params)
-    return (optax.apply_updates(params, updates), optimizer_state), losses
-
-  return step_fn
 
 
 def _batches(
@@ -396,7 +423,6 @@ def _check(
   module: Transformer,
   found: identifiers_lib.Identifiers,
   task_feature_lengths: Mapping[str, int],
-  batch_size: int,
   *,
   writes: bool,
 ) -> None:
@@ -415,8 +441,23 @@ def _check(
       f'identifiers, got vocab_size={module.config.vocab_size}; set it to '
       f'{found.vocab_size}.'
     )
-  if batch_size % jax.local_device_count():
+
+
+def _check_batch(batch_size: int, microbatches: int) -> None:
+  devices = jax.local_device_count()
+  if microbatches < 1 or batch_size % (devices * microbatches):
     raise ValueError(
-      f'Expected a batch size that {jax.local_device_count()} devices divide, '
-      f'got {batch_size}.'
+      f'Expected a batch size that {devices} devices divide, and {microbatches} '
+      f'microbatches (at least 1) on each, got {batch_size}; set a multiple of '
+      f'{devices * max(microbatches, 1)}.'
+    )
+
+
+def _check_best(keep_best: int, eval_period: int) -> None:
+  if keep_best < 0:
+    raise ValueError(f'Expected keep_best of at least 0, got {keep_best}.')
+  if keep_best and not eval_period:
+    raise ValueError(
+      f'Expected an eval_period above 0 with keep_best={keep_best}, got 0; the '
+      'best step is found by evaluations.'
     )

@@ -79,6 +79,40 @@ def test_the_untrained_and_the_newest_models_are_kept(run):
   assert names == {'0', '7', '9'}
 
 
+def beaten_by(step, saved, scores):
+  """How many of the saved steps go before this one; more than all of unknown."""
+  if step not in scores:
+    return 99
+  return sum(
+    scores[other] > scores[step]
+    or (scores[other] == scores[step] and other < step)
+    for other in saved & scores.keys()
+  )
+
+
+@pytest.mark.parametrize(('keep', 'keep_best'), [(1, 1), (2, 2), (1, 0)])
+def test_the_best_are_kept_across_managers(keep, keep_best, tmp_path):
+  """Scores with ties come after the save; a manager lasts for some steps."""
+  rng = np.random.default_rng(keep_best)
+  scores, saved = {}, {0}
+  for part in ([0, 1, 2, 3], [4], [5, 6, 7], [8, 9]):
+    with checkpoints.checkpoint_manager(
+      tmp_path, keep=keep, keep_best=keep_best, scores=scores
+    ) as manager:
+      for step in part:
+        weights = {'w': jnp.ones(1)}
+        checkpoints.save_step(manager, step, weights, weights)
+        newest = sorted({*saved, step})[-keep:]
+        best = [s for s in saved if beaten_by(s, saved, scores) < keep_best]
+        saved = {0, *newest, *best}
+        manager.wait_until_finished()
+        assert set(manager.all_steps()) == saved
+        if step % 4:  # some are never measured
+          scores[step] = float(rng.integers(3))
+  found = checkpoints.best_steps(scores, 1)[0]
+  assert found == min(s for s in scores if scores[s] == max(scores.values()))
+
+
 def test_parameters_and_optimizer_are_restored_equal(run):
   like = {'count': jnp.int32(0), 'moments': parameters(1)}
   with checkpoints.checkpoint_manager(run, keep=2) as manager:

@@ -32,19 +32,34 @@ def test_log_drops_what_is_run_again(tmp_path):
   path = tmp_path / 'log.jsonl'
   lines = [json.dumps({'step': s, 'seconds': s / 2}) + '\n' for s in range(5)]
   path.write_text(''.join(lines) + '{"step": 5, "sec')  # killed while writing
-  log, seconds = run_folders.open_log(path, 3)
+  log, kept = run_folders.open_log(path, 3)
   with log:
     log.write('new\n')
-  assert seconds == 1.5
+  assert kept == [json.loads(line) for line in lines[:4]]
   assert path.read_text() == ''.join(lines[:4]) + 'new\n'
 
 
 def test_log_of_a_run_without_a_checkpoint_starts_anew(tmp_path):
   path = tmp_path / 'log.jsonl'
   path.write_text('{"step": 0, "seconds": 1.0}\n')
-  log, seconds = run_folders.open_log(path, 0)
+  log, kept = run_folders.open_log(path, 0)
   log.close()
-  assert (seconds, path.read_text()) == (0.0, '')
+  assert (kept, path.read_text()) == ([], '')
+
+
+def test_scores_of_a_log_are_of_one_split_and_the_same_queries():
+  lines = [
+    {'step': 0, 'dev/Success@10': 0.25},  # does not tell of how many
+    {'step': 5, 'loss': 1.0},
+    {'step': 5, 'dev/Success@10': 0.5, 'dev/queries': 8},
+    {'step': 6, 'test/Success@10': 1.0, 'test/queries': 9},
+  ]
+  scores = {0: 0.25, 5: 0.5}
+  for queries in (8, None):
+    found = run_folders.logged_scores(lines, 'dev', queries=queries)
+    assert found == scores
+  with pytest.raises(ValueError, match=r'on 8 queries of dev, .* got 7; the'):
+    run_folders.logged_scores(lines, 'dev', queries=7)
 
 
 def test_identifiers_are_copied_once(tmp_path):

@@ -10,12 +10,13 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import tiny
 
-from genret import identifiers, ngram_index
+from genret import identifiers, ngram_index, preemption
 from genret import train as train_lib
 from genret.corpus import load_collection
 from genret.docids import build
@@ -241,16 +242,16 @@ def test_another_seed_is_another_run(corpus, docids, tmp_path):
 
 COMMAND = """
 import sys, optax, test_train
-corpus, docids, folder = sys.argv[1:]
+corpus, docids, folder, checkpoint_period = sys.argv[1:]
 test_train.train(
   corpus, docids, folder, name='killed', train_steps=120, log_period=1,
-  checkpoint_period=5, config={'dropout_rate': 0.1},
+  checkpoint_period=int(checkpoint_period), config={'dropout_rate': 0.1},
 )
 """
 
 
-def test_killed_and_started_again(corpus, docids, tmp_path):
-  """kill -9 in the middle, twice: the same losses and weights in the end."""
+def test_killed_or_stopped_and_started_again(corpus, docids, tmp_path):
+  """kill -9 and SIGTERM in the middle: the same losses and weights in the end."""
   whole = train(
     corpus,
     docids('atomic'),
@@ -272,9 +273,17 @@ def test_killed_and_started_again(corpus, docids, tmp_path):
   ]
   environment = os.environ | {'PYTHONPATH': os.path.dirname(__file__)}
   reached = 0
-  for at_least in (8, 43):
+  # SIGTERM saves a checkpoint where there would be none before the end.
+  for at_least, number, period in (
+    (8, signal.SIGKILL, '5'),
+    (30, signal.SIGTERM, '1000'),
+    (60, signal.SIGKILL, '5'),
+  ):
     process = subprocess.Popen(
-      command, env=environment, stderr=subprocess.DEVNULL
+      [*command, period],
+      env=environment,
+      stderr=subprocess.PIPE,
+      text=True,
     )
     limit = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < limit:
@@ -283,15 +292,104 @@ def test_killed_and_started_again(corpus, docids, tmp_path):
         if lines >= at_least:
           break
       time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.send_signal(number)
+    _, error = process.communicate()
     killed_at = (folder / 'log.jsonl').read_text().count('\n')
     assert reached < killed_at < 120, 'the kill came too late to test anything'
     reached = killed_at
-  subprocess.run(command, env=environment, check=True, capture_output=True)
+    if number == signal.SIGTERM:
+      assert process.returncode == preemption.STATUS == 143, error
+      assert error.splitlines()[-1] == (
+        f'Stopped by SIGTERM after step {reached} of 120, which is saved in '
+        f'{folder}; start the same command again to go on.'
+      )
+      with checkpoints.checkpoint_manager(folder, keep=None) as manager:
+        assert manager.latest_step() == reached
+  subprocess.run(
+    [*command, '5'], env=environment, check=True, capture_output=True
+  )
   assert losses(folder) == losses(whole)
   trees = [checkpoints.load_model(each)[1] for each in (whole, folder)]
   jax.tree.map(np.testing.assert_array_equal, *trees)
+
+
+def test_what_a_stop_leaves_out_is_made_up_for(corpus, docids, tmp_path):
+  """The losses since the last line, and the evaluation of the step."""
+  earlier = signal.getsignal(signal.SIGTERM)
+  settings = {
+    'train_steps': 2,
+    'log_period': 4,
+    'eval_period': 1,
+    'eval_queries': 3,
+  }
+  draw = optax.adam(3e-3)
+
+  def ended(updates, state, params=None):  # SIGTERM as step 1 is compiled
+    os.kill(os.getpid(), signal.SIGTERM)
+    return draw.update(updates, state, params)
+
+  folder = tmp_path / 'run'
+  with pytest.raises(SystemExit) as exit_:
+    train(
+      corpus,
+      docids('atomic'),
+      folder,
+      optimizer=optax.GradientTransformation(draw.init, ended),
+      **settings,
+    )
+  assert exit_.value.code == preemption.STATUS
+  assert signal.getsignal(signal.SIGTERM) is earlier
+  assert [line['step'] for line in read_log(folder)] == [0, 1]
+  assert 1 in losses(folder)
+  train(corpus, docids('atomic'), folder, **settings)
+  lines = read_log(folder)
+  assert [line['step'] for line in lines] == [0, 1, 1, 2, 2]
+  assert 'dev/Success@10' in lines[2]
+
+
+def test_the_best_is_kept_and_told(corpus, docids, tmp_path):
+  """A rate far too high spoils what follows, before and after a new start."""
+  folder = tmp_path / 'run'
+  settings = {
+    'optimizer': optax.adam(lambda count: jnp.where(count < 10, 3e-3, 1.0)),
+    'log_period': 20,
+    'eval_period': 10,
+    'keep_best': 1,
+  }
+  for train_steps in (20, 30):
+    train(
+      corpus,
+      docids('atomic'),
+      folder,
+      train_steps=train_steps,
+      **settings,
+    )
+  lines = [line for line in read_log(folder) if 'dev/best_step' in line]
+  scores = {line['step']: line['dev/Success@10'] for line in lines}
+  assert list(scores) == [0, 10, 20, 30]
+  best = max(scores, key=scores.get)  # the first of equals
+  assert best == 10, 'others are kept anyway, or were measured anew'
+  assert lines[-1]['dev/best_step'] == best
+  with checkpoints.checkpoint_manager(folder, keep=None) as manager:
+    assert set(manager.all_steps()) == {0, best, 30}
+  queries, qrels = split_queries(load_collection(corpus), 'dev')
+  found = evaluate_searcher(Searcher.load(folder, step=best), queries, qrels)
+  assert found.evaluation.mean['Success@10'] == scores[best]
+  with pytest.raises(ValueError, match=r'on 24 queries of dev, .* got 5; the'):
+    train(
+      corpus,
+      docids('atomic'),
+      folder,
+      train_steps=40,
+      eval_queries=5,
+      **settings,
+    )
+  for keep_best, message in (
+    (1, 'eval_period above 0 with keep_best=1, got 0; the'),
+    (-1, 'keep_best of at least 0, got -1'),
+  ):
+    with pytest.raises(ValueError, match=message):
+      train(corpus, docids('atomic'), folder, keep_best=keep_best)
 
 
 def test_stops_on_a_loss_that_is_not_finite(corpus, docids, tmp_path):
@@ -412,7 +510,7 @@ def test_a_split_that_is_missing_is_told_before_anything(
 
 
 def test_batch_is_split_over_devices(corpus, docids, tmp_path):
-  """Two devices give the losses of one."""
+  """Two devices, each in two parts, give the losses of one."""
   script = COMMAND.replace('120', '3').replace("'dropout_rate': 0.1", '')
   found = []
   for devices in (1, 2):
@@ -421,10 +519,11 @@ def test_batch_is_split_over_devices(corpus, docids, tmp_path):
       [
         sys.executable,
         '-c',
-        script,
+        script.replace('log_period=1', f'log_period=1, microbatches={devices}'),
         str(corpus),
         str(docids('atomic')),
         str(folder),
+        '5',
       ],
       env=os.environ
       | {

@@ -11,6 +11,7 @@ complete.
 import dataclasses
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +83,65 @@ def load_config(folder: str | os.PathLike[str]) -> T5Config:
 
 
 def checkpoint_manager(
-  folder: str | os.PathLike[str], *, keep: int | None = 1
+  folder: str | os.PathLike[str],
+  *,
+  keep: int | None = 1,
+  keep_best: int = 0,
+  scores: Mapping[int, float] | None = None,
 ) -> ocp.CheckpointManager:
-  """The checkpoints of a run folder: step 0 and the newest `keep` (None: all)."""
+  """The checkpoints of a run folder, of which a new one takes away others.
+
+  Step 0, the untrained model, is always kept.
+
+  Args:
+    folder: the run folder.
+    keep: how many of the newest stay; None for all.
+    keep_best: how many of the best stay besides, as `best_steps` has them.
+    scores: of steps; read anew at every save, so they may grow meanwhile.
+  """
+  policies = ocp.checkpoint_managers
   return ocp.CheckpointManager(
     (Path(folder) / CHECKPOINTS).absolute(),
     options=ocp.CheckpointManagerOptions(
-      max_to_keep=keep,
-      keep_period=2**62,  # no multiple of it but step 0, the untrained model
+      preservation_policy=policies.AnyPreservationPolicy(
+        [
+          policies.CustomSteps([0]),
+          policies.LatestN(keep),
+          _Best(keep_best, {} if scores is None else scores),
+        ]
+      ),
       enable_async_checkpointing=True,
     ),
     item_names=('params', 'optimizer'),
   )
+
+
+def best_steps(scores: Mapping[int, float], number: int) -> list[int]:
+  """The steps of the highest scores, the best first; of equals the earlier."""
+  return sorted(scores, key=lambda step: (-scores[step], step))[:number]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Best:
+  """A policy of orbax, whose own is given scores as a step is saved: too early.
+
+  They come when the model that is saved has been evaluated.
+  """
+
+  number: int
+  scores: Mapping[int, float]
+
+  def should_preserve(
+    self,
+    checkpoints: Sequence[ocp.checkpoint_managers.PolicyCheckpointInfo],
+    *,
+    context: ocp.checkpoint_managers.PreservationContext,
+  ) -> list[bool]:
+    """Whether each checkpoint is among the best of those that there are."""
+    steps = [each.step for each in checkpoints]
+    known = {s: self.scores[s] for s in steps if s in self.scores}
+    best = best_steps(known, self.number)
+    return [step in best for step in steps]
 
 
 def save_step(
