@@ -356,7 +356,9 @@ def test_run_files_share_the_macros_of_experiments():
   assert here_alone == {
     'CORPUS',
     'DECODING',
+    'KEEP_BEST',
     'KEYS',
+    'MICROBATCHES',
     'OBJECTIVE',
     'PASSAGE_PREFIX',
     'QUERY_PREFIX',

@@ -153,7 +153,7 @@ def _model(args: argparse.Namespace) -> Model:
   with tempfile.TemporaryDirectory() as folder:
     theirs.save_pretrained(folder)
     ours, params = hugging_face.load_hugging_face(folder)
-  if torch.cuda.is_available():
+  if jax.default_backend() == 'gpu':  # side by side on one device
     theirs = theirs.to('cuda')
   params = jax.tree.map(jnp.asarray, params)
   return Model(Transformer(ours), params, theirs)
