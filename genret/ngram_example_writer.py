@@ -87,8 +87,7 @@ class _Survey(NamedTuple):
     pairs: those of them whose query and document are there.
     collection: the queries, and the documents that are judged.
     queries_of: pseudo-queries by document id.
-    withheld: `unseen_share` and `unseen_seed`.
-    of_unseen: how many judgements were left out for them.
+    of_unseen: how many judgements were left out, of unseen documents.
   """
 
   counts: Mapping[str, int]
@@ -96,7 +95,6 @@ class _Survey(NamedTuple):
   pairs: list[tuple[str, str]]
   collection: Collection
   queries_of: Mapping[str, Sequence[str]]
-  withheld: Mapping[str, Any]
   of_unseen: int
 
 
@@ -146,16 +144,19 @@ def write_examples(
       'Expected pseudo_queries, which these options make examples from, got '
       'none; name a file or a split.'
     )
+  withheld = {'unseen_share': unseen_share, 'unseen_seed': unseen_seed}
   survey = _survey(
     corpus,
     split if supervised is not None else None,
     pseudo_queries,
-    {'unseen_share': unseen_share, 'unseen_seed': unseen_seed},
+    withheld,
     progress=progress,
   )
   rows = {kind: _count(survey, kind) for kind in options}
   shards = _planned_shards(rows, shard_size)
   settings = _settings(survey, options, shard_size=shard_size, seed=seed)
+  if unseen_share:  # folders without it are as they were
+    settings |= withheld
   output = pathlib.Path(output)
   shards = files.open_folder(output, settings, shards)
   todo = [name for name, shard in shards.items() if 'counts' not in shard]
@@ -202,7 +203,9 @@ def _survey(
     if relevance > 0
   ]
   hidden = unseen.unseen_documents(
-    {doc_id for _, doc_id in relevant}, *withheld.values()
+    {doc_id for _, doc_id in relevant},
+    withheld['unseen_share'],
+    withheld['unseen_seed'],
   )
   of_unseen = sum(doc_id in hidden for _, doc_id in relevant)
   relevant = [pair for pair in relevant if pair[1] not in hidden]
@@ -234,7 +237,6 @@ def _survey(
     pairs=[(q, d) for q, d in relevant if q in queries and d in known],
     collection=collection,
     queries_of=read_pseudo_queries(pseudo_queries, collection, **withheld),
-    withheld=dict(withheld),
     of_unseen=of_unseen,
   )
 
@@ -274,8 +276,6 @@ def _settings(
     'shard_size': shard_size,
     'seed': seed,
   } | {kind: dataclasses.asdict(of) for kind, of in options.items()}
-  if survey.withheld['unseen_share']:
-    settings |= survey.withheld
   # As a header says it, which has lists and no tuples.
   found: dict[str, Any] = json.loads(json.dumps(settings))
   return found

@@ -231,7 +231,8 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
   names = list(dict.fromkeys(row['name'] for row in rows))
   for name in sorted(names, key=_order):
     group = [row for row in rows if row['name'] == name]
-    cells = [name, str(len(group)), _steps(group), _device(group)]
+    cells = [name, str(len(group))]
+    cells += [_distinct(group, field) for field in ('steps', 'device')]
     for part in PARTS:
       for measure in MEASURES:
         found = [row['systems']['constrained'][part][measure] for row in group]
@@ -252,16 +253,10 @@ def _order(name: str) -> tuple[int, str]:
   )
 
 
-def _steps(group: Sequence[Row]) -> str:
-  return '/'.join(
-    dict.fromkeys(f'{row["steps"]:,}' for row in group if 'steps' in row)
-  )
-
-
-def _device(group: Sequence[Row]) -> str:
-  return '/'.join(
-    dict.fromkeys(row['device'] for row in group if 'device' in row)
-  )
+def _distinct(group: Sequence[Row], field: str) -> str:
+  """What the rows of a cell have in a field, each once."""
+  found = dict.fromkeys(row[field] for row in group if field in row)
+  return '/'.join(f'{v:,}' if isinstance(v, int) else v for v in found)
 
 
 def _mean(group: Sequence[Row], system: str, rate: str) -> str:
