@@ -149,9 +149,9 @@ def train(
       'passage_prefix': passage_prefix,
     }
   _check(module, found, task_feature_lengths, writes=not retrieval)
-  _check_batch(batch_size, microbatches)
   optimizer = optimizer or optax.adafactor(1e-3)
   step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
+  _check_batch(batch_size, microbatches)
   _check_best(keep_best, eval_period)
   from_fields(DecodingOptions, decoding or {})
   from_fields(KeyOptions, keys or {})
@@ -445,11 +445,11 @@ def _check(
 
 def _check_batch(batch_size: int, microbatches: int) -> None:
   devices = jax.local_device_count()
-  if microbatches < 1 or batch_size % (devices * microbatches):
+  if batch_size % (devices * microbatches):
     raise ValueError(
       f'Expected a batch size that {devices} devices divide, and {microbatches} '
-      f'microbatches (at least 1) on each, got {batch_size}; set a multiple of '
-      f'{devices * max(microbatches, 1)}.'
+      f'microbatches on each, got {batch_size}; set a multiple of '
+      f'{devices * microbatches}.'
     )
 
 
