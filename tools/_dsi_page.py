@@ -213,12 +213,11 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
   for name in sorted(names, key=_order):
     group = [row for row in rows if row['name'] == name]
     cells = [name, str(len(group))]
-    cells += [_distinct(group, field) for field in ('steps', 'device')]
+    cells += [_tables.distinct(group, field) for field in ('steps', 'device')]
     for part in PARTS:
       for measure in MEASURES:
         found = [row['systems']['constrained'][part][measure] for row in group]
-        spread = f' ± {np.std(found, ddof=1):.3f}' if len(found) > 1 else ''
-        cells.append(f'{np.mean(found):.3f}{spread}')
+        cells.append(_tables.mean_and_spread(found))
     cells.append(_mean(group, 'unconstrained', 'legal_rate'))
     cells.append(_mean(group, 'constrained', 'collision_rate'))
     for field in ('examples_per_second', 'queries_per_second'):
@@ -232,12 +231,6 @@ def _order(name: str) -> tuple[int, str]:
   return (
     (name.count(','), name.rpartition(', ')[2]) if ',' in name else (0, name)
   )
-
-
-def _distinct(group: Sequence[Row], field: str) -> str:
-  """What the rows of a cell have in a field, each once."""
-  found = dict.fromkeys(row[field] for row in group if field in row)
-  return '/'.join(f'{v:,}' if isinstance(v, int) else v for v in found)
 
 
 def _mean(group: Sequence[Row], system: str, rate: str) -> str:
