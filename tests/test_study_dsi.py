@@ -120,8 +120,8 @@ def test_rows_are_made_once_and_survive_the_work_folder(tmp_path):
   def make(rows, seed):
     rows.make(judged, 'x', seed, lambda: made.append(seed) or {'ranks': '1 2'})
 
-  first = _study_dsi._Rows(published, tmp_path / 'work')
-  second = _study_dsi._Rows(published, tmp_path / 'work')
+  first = _studies.Rows(published, tmp_path / 'work')
+  second = _studies.Rows(published, tmp_path / 'work')
   make(first, 0)
   make(second, 1)
   make(first, 1)
@@ -129,7 +129,7 @@ def test_rows_are_made_once_and_survive_the_work_folder(tmp_path):
   # What another process is writing has another name until it is whole.
   (tmp_path / 'work' / '.toy.x.2.json.4f2').write_text('{')
   assert [r['seed'] for r in first.publish()] == [0, 1]
-  elsewhere = _study_dsi._Rows(published, tmp_path / 'elsewhere')
+  elsewhere = _studies.Rows(published, tmp_path / 'elsewhere')
   for seed in (0, 1, 2):
     make(elsewhere, seed)
   assert made == [0, 1, 2]
@@ -141,7 +141,7 @@ def test_a_row_that_another_process_makes_is_left_to_it(tmp_path):
   tiny.write_collection(tmp_path / 'toy')
   judged = _studies.load_judged(str(tmp_path / 'toy'), 'test', None, 'study')
   made = []
-  one, other = (_study_dsi._Rows(published, tmp_path / 'w') for _ in range(2))
+  one, other = (_studies.Rows(published, tmp_path / 'w') for _ in range(2))
 
   def meanwhile():
     other.make(judged, 'x', 0, lambda: made.append('x, too') or {})

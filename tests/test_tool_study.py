@@ -115,7 +115,7 @@ def test_a_study_runs_once(tmp_path, capsys, monkeypatch):
 
 
 def test_studies_by_name(capsys):
-  assert study.names() == ['dsi', 'seal']
+  assert study.names() == ['corpusbrain', 'dsi', 'seal']
   with pytest.raises(SystemExit):
     tools.main(['study', 'nothing'])
   assert 'seal' in capsys.readouterr().err

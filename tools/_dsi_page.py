@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,9 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genret.text_files import write_text
 from genret.tools import _tables
-from genret.tools._studies import compare
+from genret.tools._studies import by_part, compare, write_results
 
 Row = Mapping[str, Any]
 
@@ -126,18 +124,6 @@ def write(rows: Sequence[Row], docs: Path) -> str:
   return text
 
 
-def write_results(
-  path: Path, rows: Sequence[Row], found: Sequence[Row]
-) -> None:
-  """Writes rows and comparisons, one a line."""
-  parts = [
-    f'"{name}": [\n' + ',\n'.join(json.dumps(one) for one in many) + '\n]'
-    for name, many in (('rows', rows), ('comparisons', found))
-  ]
-  path.parent.mkdir(parents=True, exist_ok=True)
-  write_text(path, '{\n' + ',\n'.join(parts) + '\n}\n')
-
-
 def values(ranks: str) -> dict[str, np.ndarray]:
   """Measures of each query, from its rank; 0 is beyond 10."""
   rank_Q = np.array(ranks.split(), np.int64)
@@ -155,7 +141,7 @@ def comparisons(rows: Sequence[Row]) -> list[dict[str, Any]]:
   Measures of a query are means over seeds.
   """
   found = []
-  for part, mine in _by_part(rows):
+  for part, mine in by_part(rows):
     for claim in claims():
       for seen in PARTS:
         ours = _mean_values(mine, claim.better, seen)
@@ -173,11 +159,6 @@ def comparisons(rows: Sequence[Row]) -> list[dict[str, Any]]:
   return found
 
 
-def _by_part(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row]]]:
-  for part in dict.fromkeys(map(_tables.part_of, rows)):
-    yield part, [row for row in rows if _tables.part_of(row) == part]
-
-
 def _mean_values(
   rows: Sequence[Row], name: str, seen: str
 ) -> dict[str, np.ndarray] | None:
@@ -193,7 +174,7 @@ def _mean_values(
 
 
 def _lines(rows: Sequence[Row], found: Sequence[Row]) -> Iterator[str]:
-  for part, mine in _by_part(rows):
+  for part, mine in by_part(rows):
     first = mine[0]
     seen, unseen = (
       len(first['ranks']['constrained'][p].split()) for p in PARTS
@@ -232,12 +213,11 @@ def _table(rows: Sequence[Row]) -> Iterator[str]:
   for name in sorted(names, key=_order):
     group = [row for row in rows if row['name'] == name]
     cells = [name, str(len(group))]
-    cells += [_distinct(group, field) for field in ('steps', 'device')]
+    cells += [_tables.distinct(group, field) for field in ('steps', 'device')]
     for part in PARTS:
       for measure in MEASURES:
         found = [row['systems']['constrained'][part][measure] for row in group]
-        spread = f' ± {np.std(found, ddof=1):.3f}' if len(found) > 1 else ''
-        cells.append(f'{np.mean(found):.3f}{spread}')
+        cells.append(_tables.mean_and_spread(found))
     cells.append(_mean(group, 'unconstrained', 'legal_rate'))
     cells.append(_mean(group, 'constrained', 'collision_rate'))
     for field in ('examples_per_second', 'queries_per_second'):
@@ -251,12 +231,6 @@ def _order(name: str) -> tuple[int, str]:
   return (
     (name.count(','), name.rpartition(', ')[2]) if ',' in name else (0, name)
   )
-
-
-def _distinct(group: Sequence[Row], field: str) -> str:
-  """What the rows of a cell have in a field, each once."""
-  found = dict.fromkeys(row[field] for row in group if field in row)
-  return '/'.join(f'{v:,}' if isinstance(v, int) else v for v in found)
 
 
 def _mean(group: Sequence[Row], system: str, rate: str) -> str:
@@ -288,7 +262,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
   """Draws Success@10 of every cell: seen filled, unseen hollow, BM25 as a line."""
   import matplotlib.figure
 
-  parts = list(_by_part(rows))
+  parts = list(by_part(rows))
   most = max(len({r['name'] for r in mine}) for _, mine in parts)
   figure = matplotlib.figure.Figure(
     figsize=(7.5 * len(parts), 1.6 + 0.28 * most), layout='constrained'

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,10 @@ import numpy as np
 from genret import metrics
 from genret.corpus import Collection, load_collection
 from genret.evaluate import split_queries
+from genret.process_locks import only_process
 from genret.report import write_report
+from genret.text_files import write_text
+from genret.tools._tables import part_of
 
 
 class Judged(NamedTuple):
@@ -81,3 +85,80 @@ def compare(
       for m, a in ours.items()
     },
   }
+
+
+def by_part(
+  rows: Sequence[Mapping[str, Any]],
+) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+  """The rows of each part of a page: what was searched, and how much of it."""
+  for part in dict.fromkeys(map(part_of, rows)):
+    yield part, [row for row in rows if part_of(row) == part]
+
+
+def write_results(
+  path: Path,
+  rows: Sequence[Mapping[str, Any]],
+  comparisons: Sequence[Mapping[str, Any]],
+) -> None:
+  """Writes rows and comparisons, one a line."""
+  parts = [
+    f'"{name}": [\n' + ',\n'.join(json.dumps(one) for one in many) + '\n]'
+    for name, many in (('rows', rows), ('comparisons', comparisons))
+  ]
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_text(path, '{\n' + ',\n'.join(parts) + '\n}\n')
+
+
+class Rows:
+  """Rows by what they measured: those of the results file and newer ones.
+
+  Each new row is a file of its own first, so that several processes may work on
+  one study; what the last of them publishes is whole.
+
+  Args:
+    published: the results file.
+    work: the folder of new rows.
+  """
+
+  def __init__(self, published: Path, work: Path):
+    work.mkdir(parents=True, exist_ok=True)
+    self._published, self._work = published, work
+
+  def read(self) -> list[dict[str, Any]]:
+    """All rows, in the order of the grid."""
+    rows = []
+    if self._published.exists():
+      rows = json.loads(self._published.read_text())['rows']
+    rows += [
+      json.loads(p.read_text()) for p in sorted(self._work.glob('*.json'))
+    ]
+    by_key = {self._key(row): row for row in rows}
+    return [by_key[key] for key in sorted(by_key)]
+
+  def make(
+    self,
+    judged: Judged,
+    name: str,
+    seed: int,
+    row: Callable[[], Mapping[str, Any]],
+  ) -> None:
+    """Makes a row unless it is there, or another process is making it."""
+    made = {'name': name, 'seed': seed, **judged.facts()}
+    key = self._key(made)
+    slug = '.'.join(map(str, (*key[:3], name, seed)))
+    path = self._work / f'{slug}.json'
+    with only_process(path, wait=False) as mine:
+      if mine and key not in map(self._key, self.read()):
+        text = json.dumps({**made, **row()}, allow_nan=False)
+        write_text(path, text)
+
+  def publish(self) -> list[dict[str, Any]]:
+    """Writes the results file, a row a line; the page adds comparisons."""
+    rows = self.read()
+    write_results(self._published, rows, [])
+    return rows
+
+  @staticmethod
+  def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ('collection', 'split', 'queries', 'name', 'seed', 'corpus_hash')
+    return tuple(row[name] for name in names)

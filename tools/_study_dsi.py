@@ -20,7 +20,7 @@ import fnmatch
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,10 @@ from genret.models.t5 import T5Config
 from genret.process_locks import only_process
 from genret.pseudo_queries import read_pseudo_queries
 from genret.searcher import Searcher
-from genret.text_files import write_text
 from genret.tools import _dsi_page
 from genret.tools import train as train_tool
 from genret.tools._pretrained import save_initial
-from genret.tools._studies import Judged, load_judged
+from genret.tools._studies import Judged, Rows, load_judged
 from genret.unseen import split_queries
 
 UNSEEN_SHARE = 0.5
@@ -199,7 +198,7 @@ def run(
       f'Expected --pseudo-queries for each of {len(corpora)} corpora, got '
       f'{len(pseudo_queries)}; give one file for each, or none.'
     )
-  rows = _Rows(docs / 'results' / 'dsi.json', work / 'rows')
+  rows = Rows(docs / 'results' / 'dsi.json', work / 'rows')
   files: Sequence[str | None] = list(pseudo_queries) or [None] * len(corpora)
   studies = [
     _Corpus(
@@ -446,54 +445,3 @@ def _measured(
       str(round(1 / r) if r else 0) for r in reciprocal.values()
     )
   return measured, ranks
-
-
-class _Rows:
-  """Rows by what they measured: those of the results file and newer ones.
-
-  Each new row is a file of its own first, so that several processes may work on
-  one study; what the last of them publishes is whole.
-  """
-
-  def __init__(self, published: Path, work: Path):
-    work.mkdir(parents=True, exist_ok=True)
-    self._published, self._work = published, work
-
-  def read(self) -> list[dict[str, Any]]:
-    """All rows, in the order of the grid."""
-    rows = []
-    if self._published.exists():
-      rows = json.loads(self._published.read_text())['rows']
-    rows += [
-      json.loads(p.read_text()) for p in sorted(self._work.glob('*.json'))
-    ]
-    by_key = {self._key(row): row for row in rows}
-    return [by_key[key] for key in sorted(by_key)]
-
-  def make(
-    self,
-    judged: Judged,
-    name: str,
-    seed: int,
-    row: Callable[[], Mapping[str, Any]],
-  ) -> None:
-    """Makes a row unless it is there, or another process is making it."""
-    made = {'name': name, 'seed': seed, **judged.facts()}
-    key = self._key(made)
-    slug = '.'.join(map(str, (*key[:3], name, seed)))
-    path = self._work / f'{slug}.json'
-    with only_process(path, wait=False) as mine:
-      if mine and key not in map(self._key, self.read()):
-        text = json.dumps({**made, **row()}, allow_nan=False)
-        write_text(path, text)
-
-  def publish(self) -> list[dict[str, Any]]:
-    """Writes the results file, a row a line; the page adds comparisons."""
-    rows = self.read()
-    _dsi_page.write_results(self._published, rows, [])
-    return rows
-
-  @staticmethod
-  def _key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    names = ('collection', 'split', 'queries', 'name', 'seed', 'corpus_hash')
-    return tuple(row[name] for name in names)

@@ -53,6 +53,18 @@ def part_of(row: Row) -> str:
   return f'{row["collection"]}, {row["queries"]:,} {row["split"]} queries'
 
 
+def distinct(rows: Sequence[Row], field: str) -> str:
+  """What rows have in a field, each once."""
+  found = dict.fromkeys(row[field] for row in rows if field in row)
+  return '/'.join(f'{v:,}' if isinstance(v, int) else v for v in found)
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+  """The mean, and the sample standard deviation where there are several."""
+  spread = f' ± {np.std(values, ddof=1):.3f}' if len(values) > 1 else ''
+  return f'{np.mean(values):.3f}{spread}'
+
+
 def _collection_line(row: Row) -> str:
   return (
     f'{row["documents"]:,} documents; corpus hash `{row["corpus_hash"][:12]}`.'
@@ -65,8 +77,7 @@ def _line(
   cells = []
   for measure in measures:
     values = [row['systems'][system][measure] for row in group]
-    spread = f' ± {np.std(values, ddof=1):.3f}' if len(values) > 1 else ''
-    cells.append(f'{np.mean(values):.3f}{spread}')
+    cells.append(mean_and_spread(values))
   keys = [row['systems'][system].get('keys') for row in group]
   cells.append('' if None in keys else f'{np.mean(keys):.0f}')
   seeds = f', {len(group)} seeds' if len(group) > 1 else ''
