@@ -4,7 +4,6 @@
 
 import functools
 import json
-import re
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from genret.models import checkpoints, t5, weights
-from genret.tools import convert
+from genret.models import t5, weights
 
 V, E = 37, 16
 SETTINGS = {
@@ -433,24 +431,3 @@ def test_extended_vocabulary_takes_given_rows(tmp_path):
     ValueError, match=r'should be 37 .* got 36; tokens cannot'
   ):
     weights.extend_vocabulary(params, config, V - 1, jax.random.key(0))
-
-
-def test_convert_writes_what_a_run_starts_from(folder, tmp_path, capsys):
-  target = tmp_path / 'converted'
-  words = ['--from', str(folder), '--to', str(target)]
-  assert convert.main(words) == 0
-  printed = capsys.readouterr().out
-  config, params = weights.load_hugging_face(folder)
-  total = sum(x.size for x in jax.tree.leaves(params))
-  assert re.search(
-    rf'total +{len(jax.tree.leaves(params))} +{total:,}', printed
-  )
-  assert 'T5: 2 + 1 layers, width 16, 3 heads of 8' in printed
-
-  read_config, read = checkpoints.load_model(target)
-  assert read_config.replace(dtype=jnp.float32) == config
-  jax.tree.map(np.testing.assert_array_equal, read, params)
-  with pytest.raises(
-    ValueError, match='holds checkpoints already; name another'
-  ):
-    convert.main(words)

@@ -110,7 +110,7 @@ def load_hugging_face(folder: PathLike) -> tuple[t5.T5Config, Params]:
       f'{folder} has tensors that a T5 of this config.json does not use, '
       f'{len(tensors)} in all, first {min(tensors)!r}; check the config.'
     )
-  _check_shapes(folder, config, params)
+  check_parameters(folder, config, params)
   return config, flax.traverse_util.unflatten_dict(params, sep='/')
 
 
@@ -157,7 +157,7 @@ def save_hugging_face(
   if (folder / 'config.json').exists():
     raise ValueError(f'{folder} has a model already; name another folder.')
   flat = flax.traverse_util.flatten_dict(params, sep='/')
-  _check_shapes(f'The model for {folder}', config, flat)
+  check_parameters(f'The model for {folder}', config, flat)
   tensors = {}
   for path, name, transpose in _names(config):
     tensor = np.asarray(flat[path])
@@ -378,7 +378,7 @@ def _names(config: t5.T5Config) -> Iterator[tuple[str, str, bool]]:
       yield scale, f'{last}.layer_norm.weight', False
 
 
-def _check_shapes(where: Any, config: t5.T5Config, params: Params) -> None:
+def check_parameters(where: Any, config: t5.T5Config, params: Params) -> None:
   """Refuses parameters {path: array} that are not those of the config."""
   tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
   init = t5.Transformer(config).init
