@@ -4,7 +4,6 @@
 
 import functools
 import json
-import re
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +12,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from genret.models import checkpoints, t5, weights
-from genret.tools import convert
+from genret.models import t5, weights
 
 V, E = 37, 16
 SETTINGS = {
@@ -49,8 +47,9 @@ def make_tensors(settings):
     ),
   ]:
     shapes[f'{stack}.final_layer_norm.weight'] = (E,)
-    bias = 'block.0.layer.0.SelfAttention.relative_attention_bias.weight'
-    shapes[f'{stack}.{bias}'] = (32, settings['num_heads'])
+    for i in range(layers if settings['model_type'] == 'umt5' else 1):
+      bias = f'block.{i}.layer.0.SelfAttention.relative_attention_bias.weight'
+      shapes[f'{stack}.{bias}'] = (32, settings['num_heads'])
     for i in range(layers):
       layer = f'{stack}.block.{i}.layer'
       for j, attention in enumerate(attentions):
@@ -98,9 +97,14 @@ def make_transformers_model(settings, tensors):
   transformers = pytest.importorskip(
     'transformers', reason='transformers is not installed'
   )
-  model = transformers.T5ForConditionalGeneration(
-    transformers.T5Config(**settings, decoder_start_token_id=0)
+  name = settings['model_type'].upper()
+  settings = {k: v for k, v in settings.items() if k != 'model_type'}
+  model = getattr(transformers, f'{name}ForConditionalGeneration')(
+    getattr(transformers, f'{name}Config')(**settings, decoder_start_token_id=0)
   ).eval()
+  if name == 'UMT5':
+    # transformers 5 scales logits by this whatever the settings say.
+    model.config.tie_word_embeddings = False
   if 'lm_head.weight' in tensors:
     # transformers 5 ties them whatever the settings say.
     model.lm_head.weight = torch.nn.Parameter(torch.empty(V, E))
@@ -112,7 +116,11 @@ def make_transformers_model(settings, tensors):
   return torch, model
 
 
-@pytest.mark.parametrize('change', [{}, TIED], ids=['v1.1', 'v1.0'])
+@pytest.mark.parametrize(
+  'change',
+  [{}, TIED, {'model_type': 'mt5'}, {'model_type': 'umt5'}],
+  ids=['v1.1', 'v1.0', 'mt5', 'umt5'],
+)
 def test_same_numbers_as_transformers(tmp_path, change):
   settings = SETTINGS | change
   tensors = make_tensors(settings)
@@ -130,7 +138,8 @@ def test_same_numbers_as_transformers(tmp_path, change):
   config, params = weights.load_hugging_face(
     write_folder(tmp_path / 'hf', settings, tensors)
   )
-  assert config.logits_via_embedding == bool(change)
+  assert config.logits_via_embedding == (change == TIED)
+  assert config.relative_bias_per_layer == (change == {'model_type': 'umt5'})
   encoded, logits = apply(
     config, params, encoder.astype(np.int32), targets.astype(np.int32)
   )
@@ -143,6 +152,92 @@ def test_same_numbers_as_transformers(tmp_path, change):
     jax.nn.log_softmax(logits), targets[..., None], axis=-1
   )
   np.testing.assert_allclose(-picked.mean(), theirs.loss.numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize('kind', ['mt5', 'umt5'])
+def test_output_layers_that_are_tied_say_whether_they_are_scaled(
+  tmp_path, kind
+):
+  settings = SETTINGS | {'model_type': kind}
+  del settings['feed_forward_proj']  # gated-gelu, for these
+  tensors = make_tensors(settings | {'feed_forward_proj': 'gated-gelu'})
+  del tensors['lm_head.weight']
+  folder = write_folder(tmp_path / 'hf', settings, tensors)
+  with pytest.raises(ValueError, match='add "scale_decoder_outputs": true or'):
+    weights.load_hugging_face(folder)
+  logits = {}
+  tokens = np.arange(2, 8, dtype=np.int32)[None]
+  for scaled in (True, False):
+    write_folder(folder, settings | {'scale_decoder_outputs': scaled}, tensors)
+    config, params = weights.load_hugging_face(folder)
+    assert config.logits_via_embedding == scaled
+    _, logits[scaled] = apply(config, params, tokens, tokens)
+  np.testing.assert_allclose(
+    logits[True] * E**0.5, logits[False], rtol=1e-4, atol=1e-4
+  )
+
+
+@pytest.mark.parametrize(
+  'change',
+  [{}, TIED, {'model_type': 'umt5'}],
+  ids=['v1.1', 'v1.0', 'umt5'],
+)
+def test_transformers_reads_what_is_saved(tmp_path, change):
+  transformers = pytest.importorskip(
+    'transformers', reason='transformers is not installed'
+  )
+  torch = pytest.importorskip('torch', reason='torch is not installed')
+  settings = SETTINGS | change
+  config, params = weights.load_hugging_face(
+    write_folder(tmp_path / 'hf', settings, make_tensors(settings))
+  )
+  saved = tmp_path / 'saved'
+  weights.save_hugging_face(saved, config, params)
+  again_config, again = weights.load_hugging_face(saved)
+  assert again_config == config
+  jax.tree.map(np.testing.assert_array_equal, again, params)
+
+  model = transformers.AutoModelForSeq2SeqLM.from_pretrained(saved).eval()
+  if settings['model_type'] == 'umt5':
+    model.config.tie_word_embeddings = False  # as above
+  tokens = np.random.default_rng(1).integers(2, V, (2, 6))
+  with torch.no_grad():
+    theirs = model(input_ids=torch.tensor(tokens), labels=torch.tensor(tokens))
+  tokens = tokens.astype(np.int32)
+  _, logits = apply(config, params, tokens, tokens)
+  np.testing.assert_allclose(logits, theirs.logits.numpy(), atol=1e-4)
+
+
+def test_saved_in_half_precision(folder, tmp_path):
+  config, params = weights.load_hugging_face(folder)
+  for dtype in ('float16', 'bfloat16'):
+    weights.save_hugging_face(tmp_path / dtype, config, params, dtype=dtype)
+    _, read = weights.load_hugging_face(tmp_path / dtype)
+    jax.tree.map(
+      lambda ours, theirs, kind=dtype: np.testing.assert_array_equal(
+        ours.astype(kind), theirs
+      ),
+      params,
+      read,
+    )
+
+
+def test_what_hugging_face_has_not_is_not_saved(folder, tmp_path):
+  config, params = weights.load_hugging_face(folder)
+  save = functools.partial(weights.save_hugging_face, tmp_path / 'new')
+  for change, message in (
+    ({'pawa_layers': 1}, 'without PAWA, which .* got pawa_layers=1'),
+    ({'mlp_activations': ('silu', 'linear')}, "got .'silu', 'linear'"),
+    ({'vocab_size': V + 1}, 'should have shape'),
+    ({'num_decoder_layers': 2}, "lacks the parameter 'decoder/layers_1"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      save(config.replace(**change), params)
+  with pytest.raises(ValueError, match="bfloat16, got 'int8'; choose one"):
+    save(config, params, dtype='int8')
+  assert not (tmp_path / 'new').exists()
+  with pytest.raises(ValueError, match='has a model already; name another'):
+    weights.save_hugging_face(folder, config, params)
 
 
 @pytest.mark.parametrize('scaled', [True, False])
@@ -229,7 +324,10 @@ def test_shards(folder):
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
-    ({'model_type': 'bart'}, 'should have model_type "t5", got \'bart\''),
+    (
+      {'model_type': 'bart'},
+      "should have model_type t5, mt5, umt5, got 'bart'",
+    ),
     (
       {'feed_forward_proj': 'gated-silu'},
       "relu or gated-gelu, got 'gated-silu'",
@@ -333,24 +431,3 @@ def test_extended_vocabulary_takes_given_rows(tmp_path):
     ValueError, match=r'should be 37 .* got 36; tokens cannot'
   ):
     weights.extend_vocabulary(params, config, V - 1, jax.random.key(0))
-
-
-def test_convert_writes_what_a_run_starts_from(folder, tmp_path, capsys):
-  target = tmp_path / 'converted'
-  words = ['--from', str(folder), '--to', str(target)]
-  assert convert.main(words) == 0
-  printed = capsys.readouterr().out
-  config, params = weights.load_hugging_face(folder)
-  total = sum(x.size for x in jax.tree.leaves(params))
-  assert re.search(
-    rf'total +{len(jax.tree.leaves(params))} +{total:,}', printed
-  )
-  assert 'T5: 2 + 1 layers, width 16, 3 heads of 8' in printed
-
-  read_config, read = checkpoints.load_model(target)
-  assert read_config.replace(dtype=jnp.float32) == config
-  jax.tree.map(np.testing.assert_array_equal, read, params)
-  with pytest.raises(
-    ValueError, match='holds checkpoints already; name another'
-  ):
-    convert.main(words)

@@ -1,24 +1,40 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Turns a Hugging Face T5 into a checkpoint that genret trains and decodes.
+"""Turns checkpoints of one kind into another; nothing is downloaded.
 
-The folder that is read holds config.json and model.safetensors (whole or in
-shards) of a T5 1.0, T5 1.1 or Flan-T5; nothing is downloaded. The folder that
-is written holds model.json (the sizes) and checkpoints/0 (the parameters), as a
-run does, and serves as INITIAL_CHECKPOINT_PATH.
+What is read is found out from the folder:
+
+  a Hugging Face folder     config.json and model.safetensors (whole or in shards)
+                            of T5 1.0, T5 1.1, Flan-T5, mT5, ByT5 or umT5
+  a checkpoint of T5X       checkpoint_STEP/, in its older layout (with the file
+                            `checkpoint`) or orbax's, or a folder of them
+  a run, or what this       model.json and checkpoints/STEP
+  command wrote
+
+What is written is a folder with model.json (the sizes) and checkpoints/0 (the
+parameters), as a run has, which serves as INITIAL_CHECKPOINT_PATH; or, with
+--format huggingface, config.json and model.safetensors, with the vocabulary of a
+run beside them.
 
 Example:
   genret convert --from flan-t5-small --to checkpoints/flan_t5_small
+  genret convert --from runs/mine --to my_model --format huggingface
 """
 
 import argparse
+import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import flax
 import numpy as np
 
-from genret.models import t5, weights
+from genret import vocabulary as vocabulary_lib
+from genret.models import checkpoints, t5, t5x_checkpoints, weights
+from genret.run_folders import DOCIDS_FOLDER
+
+_FORMATS = ('genret', 'huggingface')
 
 
 def main(argv: list[str]) -> int:
@@ -28,26 +44,85 @@ def main(argv: list[str]) -> int:
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  parser.add_argument(
+  add = parser.add_argument
+  add(
     '--from',
     dest='source',
     metavar='FOLDER',
     required=True,
-    help='a Hugging Face folder',
+    help='a Hugging Face folder, a checkpoint of T5X, or a run',
   )
-  parser.add_argument(
+  add(
     '--to',
     dest='target',
-    metavar='CHECKPOINT_FOLDER',
+    metavar='FOLDER',
     required=True,
-    help='a folder to write, without checkpoints as yet',
+    help='a folder to write, without a model as yet',
+  )
+  add(
+    '--format',
+    choices=_FORMATS,
+    default='genret',
+    help='what to write [%(default)s]',
+  )
+  add(
+    '--step',
+    type=int,
+    help='of a run: which checkpoint to read; the newest where absent',
+  )
+  add(
+    '--dtype',
+    choices=('float32', 'float16', 'bfloat16'),
+    default='float32',
+    help='of the tensors, with --format huggingface [%(default)s]',
   )
   args = parser.parse_args(argv)
-  config, params = weights.load_hugging_face(args.source)
+  kind, config, params = read(Path(args.source), args.step)
+  print(f'Read {kind} from {args.source}')
   print(table(config, params))
-  weights.save_model(args.target, config, params)
+  if args.format == 'huggingface':
+    weights.save_hugging_face(args.target, config, params, dtype=args.dtype)
+    spiece = Path(args.source, DOCIDS_FOLDER, vocabulary_lib.VOCABULARY_FILE)
+    if spiece.is_file():
+      shutil.copy(spiece, args.target)
+  else:
+    weights.save_model(args.target, config, params)
   print(f'Wrote {args.target}')
   return 0
+
+
+def read(
+  folder: Path, step: int | None = None
+) -> tuple[str, t5.T5Config, dict[str, Any]]:
+  """What a folder holds: the kind in words, sizes, parameters.
+
+  Args:
+    folder: as the command takes it.
+    step: of a run.
+
+  Raises:
+    FileNotFoundError: if it holds no model.
+    ValueError: for a step of another kind than a run, and as the readers do.
+  """
+  if (folder / checkpoints.CONFIG_FILE).is_file():
+    config, params = checkpoints.load_model(folder, step=step)
+    return 'a model of genret', config, params
+  if step is not None:
+    raise ValueError(
+      f'Expected a run with --step, {folder} has no {checkpoints.CONFIG_FILE}; '
+      'name the folder of the step of a checkpoint of T5X itself.'
+    )
+  if (folder / 'config.json').is_file():
+    return 'a Hugging Face model', *weights.load_hugging_face(folder)
+  try:
+    found = t5x_checkpoints.find_step(folder)
+  except FileNotFoundError:
+    raise FileNotFoundError(
+      f'Expected config.json, {checkpoints.CONFIG_FILE} or a checkpoint of T5X '
+      f'in {folder}, found none; name a folder that has a model.'
+    ) from None
+  kind = f'a checkpoint of T5X ({found.name})'
+  return kind, *t5x_checkpoints.load_t5x(found)
 
 
 def table(config: t5.T5Config, params: Mapping[str, Any]) -> str:

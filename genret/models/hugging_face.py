@@ -1,10 +1,16 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""T5s from Hugging Face: `config.json` and safetensors, read without torch.
+"""T5s from and for Hugging Face: `config.json` and safetensors, without torch.
 
 A folder holds `model.safetensors`, or shards of it that
 `model.safetensors.index.json` lists. Whatever is missing, left over or of
 another shape is refused by name.
+
+| model_type | models                        | what is its own                       |
+|------------|-------------------------------|---------------------------------------|
+| `t5`       | T5 1.0, T5 1.1, Flan-T5, ByT5 | tied output layers are scaled         |
+| `mt5`      | mT5                           | gated gelu where the config is silent |
+| `umt5`     | umT5                          | likewise; attention biases a layer    |
 """
 
 import json
@@ -19,8 +25,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
+import safetensors.numpy
 
 from genret.models import t5
+from genret.text_files import write_text
 
 Params = dict[str, Any]  # a tree of arrays, or {path: array}
 PathLike = str | os.PathLike[str]
@@ -34,11 +42,18 @@ _SIZES = {
   'd_kv': 'head_dim',
   'd_ff': 'mlp_dim',
 }
+# Of each model_type: the feed-forward that a silent config means.
+_KINDS = {'t5': 'relu', 'mt5': 'gated-gelu', 'umt5': 'gated-gelu'}
 # What our model fixes, and what Hugging Face takes where a config is silent.
 _FIXED = {
   'relative_attention_num_buckets': 32,
   'relative_attention_max_distance': 128,
   'layer_norm_epsilon': 1e-6,
+}
+_DTYPES = {
+  'float32': np.float32,
+  'float16': np.float16,
+  'bfloat16': jnp.bfloat16,
 }
 # transformers writes these as copies of, or beside, what the model reads.
 _EMBEDDING_COPIES = (
@@ -51,12 +66,15 @@ _NEVER_READ = (
 
 
 def load_hugging_face(folder: PathLike) -> tuple[t5.T5Config, Params]:
-  """Reads a T5 1.0, T5 1.1 or Flan-T5 in Hugging Face's format.
+  """Reads a T5, mT5 or umT5 in Hugging Face's format.
 
   The output layer is untied where `lm_head.weight` differs from the embedding,
-  whatever the config says, and logits are scaled by 1 / sqrt(d_model) where
+  whatever the config says. Logits of a T5 are scaled by 1 / sqrt(d_model) where
   the config ties the two (or has `scale_decoder_outputs`), as transformers
-  does.
+  does. Those of mT5 and umT5 are not: the released models have output layers of
+  their own. (transformers 5 writes that they are tied into every config, and
+  scales those of umT5; where they really are, `scale_decoder_outputs` in
+  config.json must say whether they are scaled.)
 
   Args:
     folder: with `config.json` and safetensors of any float type.
@@ -92,8 +110,92 @@ def load_hugging_face(folder: PathLike) -> tuple[t5.T5Config, Params]:
       f'{folder} has tensors that a T5 of this config.json does not use, '
       f'{len(tensors)} in all, first {min(tensors)!r}; check the config.'
     )
-  _check_shapes(folder, config, params)
+  check_parameters(folder, config, params)
   return config, flax.traverse_util.unflatten_dict(params, sep='/')
+
+
+def save_hugging_face(
+  folder: PathLike,
+  config: t5.T5Config,
+  params: Params,
+  *,
+  dtype: str = 'float32',
+) -> None:
+  """Writes a model as transformers and `load_hugging_face` read it.
+
+  Tokens of identifiers are rows of the embedding like all others. A tokenizer is
+  not written: copy spiece.model beside it.
+
+  Args:
+    folder: to write `config.json` and `model.safetensors` into.
+    config: of the model.
+    params: its parameters.
+    dtype: of the tensors: float32, float16 or bfloat16.
+
+  Raises:
+    ValueError: for parts that no T5 of Hugging Face has, parameters of another
+      config, activations or a dtype without a name there, and a folder that
+      has a model.
+  """
+  folder = pathlib.Path(folder)
+  if config.pawa_layers:
+    raise ValueError(
+      'Expected a T5 without PAWA, which no model of Hugging Face has, got '
+      f'pawa_layers={config.pawa_layers}; only the plain model can be written.'
+    )
+  names = {v: k for k, v in _ACTIVATIONS.items()}
+  activations = tuple(config.mlp_activations)
+  if activations not in names:
+    raise ValueError(
+      f'Expected mlp_activations {" or ".join(map(str, names))}, got '
+      f'{activations}; Hugging Face names no other.'
+    )
+  if dtype not in _DTYPES:
+    raise ValueError(
+      f'Expected a dtype of {", ".join(_DTYPES)}, got {dtype!r}; choose one.'
+    )
+  if (folder / 'config.json').exists():
+    raise ValueError(f'{folder} has a model already; name another folder.')
+  flat = flax.traverse_util.flatten_dict(params, sep='/')
+  check_parameters(f'The model for {folder}', config, flat)
+  tensors = {}
+  for path, name, transpose in _names(config):
+    tensor = np.asarray(flat[path])
+    tensors[name] = tensor.T if transpose else tensor
+  # A copy where they are tied: transformers 4 wants to find both.
+  tensors['lm_head.weight'] = tensors['shared.weight']
+  if not config.logits_via_embedding:
+    kernel = np.asarray(flat['decoder/logits_dense/kernel'])
+    tensors['lm_head.weight'] = kernel.T
+  umt5 = config.relative_bias_per_layer
+  settings = {
+    'architectures': [f'{"UMT5" if umt5 else "T5"}ForConditionalGeneration'],
+    'model_type': 'umt5' if umt5 else 't5',
+    **{theirs: getattr(config, ours) for theirs, ours in _SIZES.items()},
+    'num_decoder_layers': config.num_decoder_layers,
+    'feed_forward_proj': names[activations],
+    'dropout_rate': config.dropout_rate,
+    'tie_word_embeddings': config.logits_via_embedding,
+    **_FIXED,
+    'is_encoder_decoder': True,
+    'decoder_start_token_id': 0,
+    'pad_token_id': 0,
+    'eos_token_id': 1,
+    'dtype': dtype,
+  }
+  if umt5:
+    settings['scale_decoder_outputs'] = config.logits_via_embedding
+  folder.mkdir(parents=True, exist_ok=True)
+  safetensors.numpy.save_file(
+    {
+      name: np.ascontiguousarray(tensor, _DTYPES[dtype])
+      for name, tensor in tensors.items()
+    },
+    folder / 'model.safetensors',
+    metadata={'format': 'pt'},  # transformers asks for it
+  )
+  # Last: a folder without it is refused.
+  write_text(folder / 'config.json', json.dumps(settings, indent=2) + '\n')
 
 
 def _read_json(path: pathlib.Path) -> dict[str, Any]:
@@ -112,18 +214,14 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
 def _config(
   folder: pathlib.Path, settings: dict[str, Any], tied: bool
 ) -> t5.T5Config:
-  if settings.get('model_type') != 't5':
-    raise ValueError(
-      f'{folder}/config.json should have model_type "t5", got '
-      f'{settings.get("model_type")!r}; only T5 and Flan-T5 are read.'
-    )
+  kind = _kind(folder, settings)
   for name, value in _FIXED.items():
     if not math.isclose(settings.get(name, value), value):
       raise ValueError(
         f'{folder}/config.json should have {name} {value}, got '
         f'{settings[name]!r}; our T5 has no other.'
       )
-  activation = settings.get('feed_forward_proj', 'relu')
+  activation = settings.get('feed_forward_proj', _KINDS[kind])
   if activation not in _ACTIVATIONS:
     raise ValueError(
       f'{folder}/config.json should have feed_forward_proj '
@@ -141,7 +239,19 @@ def _config(
     mlp_activations=_ACTIVATIONS[activation],
     dropout_rate=settings.get('dropout_rate', 0.1),
     logits_via_embedding=tied,
+    relative_bias_per_layer=kind == 'umt5',
   )
+
+
+def _kind(folder: pathlib.Path, settings: dict[str, Any]) -> str:
+  """The model_type of a config, one of _KINDS."""
+  kind = settings.get('model_type')
+  if kind not in _KINDS:
+    raise ValueError(
+      f'{folder}/config.json should have model_type {", ".join(_KINDS)}, got '
+      f'{kind!r}; no other models are read.'
+    )
+  return str(kind)
 
 
 def _read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
@@ -187,6 +297,8 @@ def _output_layer(
   folder: pathlib.Path, settings: dict[str, Any], tensors: dict[str, np.ndarray]
 ) -> tuple[np.ndarray | None, bool]:
   """The kernel [E, V] of the output layer, or None and True where tied."""
+  if _kind(folder, settings) != 't5':
+    return _unscaled_output_layer(folder, settings, tensors)
   says_tied = settings.get('tie_word_embeddings', True)
   # transformers 5 ties always and keeps the old meaning under this name.
   scaled = settings.get('scale_decoder_outputs', says_tied)
@@ -202,6 +314,27 @@ def _output_layer(
   if settings.get('scale_decoder_outputs', False):
     kernel /= math.sqrt(kernel.shape[0])
   return kernel, False
+
+
+def _unscaled_output_layer(
+  folder: pathlib.Path, settings: dict[str, Any], tensors: dict[str, np.ndarray]
+) -> tuple[np.ndarray | None, bool]:
+  """As `_output_layer`, of an mT5 or umT5."""
+  shared = tensors.get('shared.weight', np.zeros(0))
+  head = tensors.pop('lm_head.weight', shared)
+  scaled = settings.get('scale_decoder_outputs')
+  tied = np.array_equal(head, shared)
+  if tied and scaled is None:
+    raise ValueError(
+      f'{folder} should have lm_head.weight that differs from shared.weight, as '
+      'the released mT5 and umT5 do, got none; add "scale_decoder_outputs": true '
+      'or false to config.json to say whether its logits are divided by '
+      'sqrt(d_model).'
+    )
+  if tied and scaled:
+    return None, True
+  kernel = np.ascontiguousarray(head.T)
+  return kernel / math.sqrt(kernel.shape[0]) if scaled else kernel, False
 
 
 def _names(config: t5.T5Config) -> Iterator[tuple[str, str, bool]]:
@@ -221,8 +354,12 @@ def _names(config: t5.T5Config) -> Iterator[tuple[str, str, bool]]:
   }
   norms = {cross: 'cross_attention'}
   for stack, (layers, attentions) in stacks.items():
-    bias = f'{stack}.block.0.layer.0.SelfAttention.relative_attention_bias'
-    yield f'{stack}/relpos_bias/rel_embedding', f'{bias}.weight', True
+    for i in range(layers if config.relative_bias_per_layer else 1):
+      bias = f'{stack}.block.{i}.layer.0.SelfAttention.relative_attention_bias'
+      name = 'relpos_bias'
+      if config.relative_bias_per_layer:
+        name = f'relpos_bias_{i}'
+      yield f'{stack}/{name}/rel_embedding', f'{bias}.weight', True
     norm = f'{stack}.final_layer_norm.weight'
     yield f'{stack}/{stack}_norm/scale', norm, False
     for i in range(layers):
@@ -241,7 +378,7 @@ def _names(config: t5.T5Config) -> Iterator[tuple[str, str, bool]]:
       yield scale, f'{last}.layer_norm.weight', False
 
 
-def _check_shapes(where: Any, config: t5.T5Config, params: Params) -> None:
+def check_parameters(where: Any, config: t5.T5Config, params: Params) -> None:
   """Refuses parameters {path: array} that are not those of the config."""
   tokens = jax.ShapeDtypeStruct((1, 1), jnp.int32)
   init = t5.Transformer(config).init

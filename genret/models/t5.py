@@ -57,6 +57,9 @@ class T5Config:
   `near_identity` a fresh model adds 0 in every residual branch, but for the
   decoder's attention to the encoder, whose values and output are the identity:
   of one layer, it scores tokens against the mean of the input's embeddings.
+  With `relative_bias_per_layer` every layer has attention biases of its own, as in
+  umT5 (Chung et al., 2023, https://arxiv.org/abs/2304.09151); otherwise those of a
+  stack share one table.
   With `pawa_layers` (0 for none) tokens from `pawa_first_token` on are scored by
   weights that depend on the prefix: `genret.models.pawa`.
   """
@@ -76,6 +79,7 @@ class T5Config:
   embedding_init: Initializer | None = _static(default=None)
   logits_init: Initializer | None = _static(default=None)
   near_identity: bool = _static(default=False)
+  relative_bias_per_layer: bool = _static(default=False)
   pawa_layers: int = _static(default=0)
   pawa_first_token: int = _static(default=0)
 
@@ -104,10 +108,25 @@ def _mlp(cfg: T5Config, name: str | None = None) -> MLP:
   return MLP(*sizes, cfg.dtype, cfg.near_identity, name=name)
 
 
-def _position_bias(cfg: T5Config, bidirectional: bool) -> RelativePositionBias:
-  return RelativePositionBias(
-    cfg.num_heads, bidirectional, cfg.dtype, name='relpos_bias'
-  )
+def _position_biases(
+  cfg: T5Config,
+  num_layers: int,
+  length: int,
+  positions: Array | None = None,
+  *,
+  bidirectional: bool,
+) -> list[Array]:
+  """The attention biases of each layer of a stack; mostly one array for all."""
+  names = ['relpos_bias']
+  if cfg.relative_bias_per_layer:
+    names = [f'relpos_bias_{i}' for i in range(num_layers)]
+  biases = [
+    RelativePositionBias(cfg.num_heads, bidirectional, cfg.dtype, name=name)(
+      length, positions
+    )
+    for name in names
+  ]
+  return biases if cfg.relative_bias_per_layer else biases * num_layers
 
 
 def _residual(
@@ -152,9 +171,10 @@ class Encoder(nn.Module):
   def __call__(self, x: Array, mask: Array, *, deterministic: bool) -> Array:
     cfg = self.config
     mode: dict[str, Any] = {'deterministic': deterministic}
-    bias = _position_bias(cfg, True)(x.shape[1])
+    layers = cfg.num_encoder_layers
+    biases = _position_biases(cfg, layers, x.shape[1], bidirectional=True)
     x = dropout(cfg.dropout_rate)(x, **mode)
-    for i in range(cfg.num_encoder_layers):
+    for i, bias in enumerate(biases):
       x = EncoderLayer(cfg, name=f'layers_{i}')(x, mask, bias, **mode)
     x = RMSNorm(cfg.dtype, name='encoder_norm')(x)
     # The one dropout that T5X draws for each position on its own.
@@ -241,9 +261,13 @@ class Decoder(nn.Module):
   ) -> Array:
     cfg = self.config
     mode: dict[str, Any] = {'deterministic': deterministic}
-    bias = _position_bias(cfg, False)(length, positions)
+    biases = _position_biases(
+      cfg, cfg.num_decoder_layers, length, positions, bidirectional=False
+    )
     x = dropout(cfg.dropout_rate)(x, **mode)
-    for layer, keys_values in zip(self.layers, cross, strict=True):
+    for layer, keys_values, bias in zip(
+      self.layers, cross, biases, strict=True
+    ):
       x = layer(x, keys_values, masks, bias, decode=decode, **mode)
     x = RMSNorm(cfg.dtype, name='decoder_norm')(x)
     return dropout(cfg.dropout_rate)(x, **mode)

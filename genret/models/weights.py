@@ -11,12 +11,18 @@ import orbax.checkpoint as ocp
 from scipy import sparse
 
 from genret.models import checkpoints, t5
-from genret.models.hugging_face import Params, PathLike, load_hugging_face
+from genret.models.hugging_face import (
+  Params,
+  PathLike,
+  load_hugging_face,
+  save_hugging_face,
+)
 
 __all__ = [
   'add_identifiers',
   'extend_vocabulary',
   'load_hugging_face',
+  'save_hugging_face',
   'save_model',
 ]
 

@@ -1,0 +1,227 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""T5X's checkpoints of both layouts are read, or refused in one sentence."""
+
+import functools
+import warnings
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tensorstore
+from flax import serialization
+
+from genret.models import t5, t5x_checkpoints
+
+SIZES = {
+  'vocab_size': 50,
+  'emb_dim': 16,
+  'num_heads': 3,
+  'num_encoder_layers': 2,
+  'num_decoder_layers': 3,
+  'head_dim': 8,
+  'mlp_dim': 24,
+}
+FORMS = {
+  'v1.0': {'mlp_activations': ('relu',), 'logits_via_embedding': True},
+  'v1.1': {},
+  'umt5': {'relative_bias_per_layer': True},
+}
+
+
+def make_params(config, seed=0):
+  tokens = jnp.ones((1, 1), jnp.int32)
+  init = functools.partial(t5.Transformer(config).init, enable_dropout=False)
+  params = jax.jit(init)(jax.random.key(seed), tokens, tokens, tokens)['params']
+  return jax.tree.map(np.asarray, params)
+
+
+def state_of(params):
+  """What T5X keeps beside the parameters, in its names."""
+  return {'step': np.int32(7), 'param_states': {'v': {'a': np.ones((4, 4))}}}
+
+
+def write_older(folder, params, *, cloud=False, dtype=np.float32):
+  """The layout of t5x.checkpoints.Checkpointer, written out by hand."""
+  folder.mkdir(parents=True)
+  tree = {'target': params, 'state': state_of(params)}
+  leaves = {}
+  for path, leaf in flax.traverse_util.flatten_dict(tree).items():
+    name = '.'.join(path)
+    if leaf.size < 100:  # as small ones are, within the file
+      leaves[path] = leaf.astype(dtype)
+      continue
+    tensorstore.open(
+      {
+        'driver': 'zarr',
+        'kvstore': {'driver': 'file', 'path': str(folder / name)},
+        'metadata': {'shape': leaf.shape, 'dtype': np.dtype(dtype).str},
+        'create': True,
+      }
+    ).result().write(leaf.astype(dtype)).result()
+    file = {'driver': 'file', 'path': name}
+    bucket = {'driver': 'gcs', 'bucket': 't5x-dummy-bucket'}
+    leaves[path] = {'driver': 'zarr', 'dtype': np.dtype(dtype).name} | (
+      {'kvstore': bucket, 'path': name} if cloud else {'kvstore': file}
+    )
+  content = {
+    'version': 3,
+    'optimizer': flax.traverse_util.unflatten_dict(leaves),
+  }
+  (folder / 'checkpoint').write_bytes(serialization.to_bytes(content))
+
+
+def write_orbax(folder, params):
+  """The layout of t5x.checkpoints.OrbaxCheckpointManagerInterface."""
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    checkpointer.save(
+      folder / 'state', {'target': params, 'state': state_of(params)}
+    )
+
+
+WRITERS = {
+  'older': write_older,
+  'older, gs': functools.partial(write_older, cloud=True),
+  'orbax': write_orbax,
+}
+
+
+@pytest.mark.parametrize('layout', WRITERS)
+@pytest.mark.parametrize('form', FORMS)
+def test_the_newest_step_is_read_with_its_sizes(tmp_path, layout, form):
+  config = t5.T5Config(**SIZES | FORMS[form])
+  for seed, step in enumerate((9, 100, 20)):
+    write = WRITERS[layout]
+    write(tmp_path / f'checkpoint_{step}', make_params(config, seed))
+  found, params = t5x_checkpoints.load_t5x(tmp_path)
+  assert found == config
+  jax.tree.map(np.testing.assert_array_equal, params, make_params(config, 1))
+  _, params = t5x_checkpoints.load_t5x(tmp_path / 'checkpoint_20')
+  jax.tree.map(np.testing.assert_array_equal, params, make_params(config, 2))
+
+
+def test_half_precision_and_what_a_checkpoint_does_not_tell(tmp_path):
+  config = t5.T5Config(**SIZES)
+  write_older(tmp_path / 'checkpoint_1', make_params(config), dtype=np.float16)
+  found, params = t5x_checkpoints.load_t5x(
+    tmp_path, gate='silu', dropout_rate=0.0
+  )
+  assert found == config.replace(
+    mlp_activations=('silu', 'linear'), dropout_rate=0.0
+  )
+  for ours, theirs in zip(
+    jax.tree.leaves(params), jax.tree.leaves(make_params(config)), strict=True
+  ):
+    assert ours.dtype == np.float32
+    np.testing.assert_array_equal(ours, theirs.astype(np.float16))
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path):
+  read = t5x_checkpoints.load_t5x
+  for place in (tmp_path, tmp_path / 'nowhere'):
+    with pytest.raises(FileNotFoundError, match='name the folder of a run or'):
+      read(place)
+  folder = tmp_path / 'checkpoint_1'
+  folder.mkdir()
+  with pytest.raises(FileNotFoundError, match='found none; name the folder'):
+    t5x_checkpoints.find_step(folder)
+  file = folder / 'checkpoint'
+  file.write_bytes(b'\xc1')
+  with pytest.raises(ValueError, match='is not a whole checkpoint of T5X'):
+    read(tmp_path)
+  for content in ({'optimizer': {'state': {}}}, {'version': 3}, np.ones(2)):
+    file.write_bytes(serialization.to_bytes(content))
+    with pytest.raises(ValueError, match='parameters under optimizer/target'):
+      read(tmp_path)
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    checkpointer.save(tmp_path / 'other' / 'state', {'params': np.ones(2)})
+  with pytest.raises(ValueError, match=r'under target in .*, found params; is'):
+    read(tmp_path / 'other')
+
+
+@pytest.mark.parametrize('layout', ['older', 'orbax'])
+def test_other_models_are_refused_by_name(tmp_path, layout):
+  params = make_params(t5.T5Config(**SIZES))
+  write = WRITERS[layout]
+
+  def changed(change):
+    flat = flax.traverse_util.flatten_dict(params, sep='/')
+    change(flat)
+    return flax.traverse_util.unflatten_dict(flat, sep='/')
+
+  scale = 'decoder/layers_2/pre_mlp_layer_norm/scale'
+  scanned = {'encoder': {'layers': params['encoder']}}
+  for number, (tree, message) in enumerate(
+    [
+      (
+        scanned,
+        'Expected token_embedder/embedding, a matrix, in .* found none',
+      ),
+      (changed(lambda flat: flat.pop(scale)), f"lacks the parameter '{scale}'"),
+      (
+        changed(lambda flat: flat.update({'adapter/scale': np.ones(2)})),
+        "has no use for the parameter 'adapter/scale'",
+      ),
+      (
+        changed(lambda flat: flat.update({scale: np.ones(2)})),
+        rf'{scale} should have shape \(16,\) .*, got \(2,\)',
+      ),
+    ]
+  ):
+    folder = tmp_path / str(number)
+    write(folder, tree)
+    with pytest.raises(ValueError, match=message):
+      t5x_checkpoints.load_t5x(folder)
+
+
+def test_an_array_that_is_gone_is_named(tmp_path):
+  write_older(tmp_path / 'checkpoint_1', make_params(t5.T5Config(**SIZES)))
+  gone = tmp_path / 'checkpoint_1' / 'target.token_embedder.embedding'
+  (gone / '.zarray').unlink()
+  message = 'Expected the array of token_embedder/embedding in .* copy the'
+  with pytest.raises(ValueError, match=message):
+    t5x_checkpoints.load_t5x(tmp_path)
+
+
+@pytest.mark.t5x
+# T5X leaves an event loop open.
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+@pytest.mark.parametrize('layout', ['older', 'orbax'])
+def test_reads_what_t5x_writes(tmp_path, layout):
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    why = 'T5X is not installed (it is on no package index)'
+    pytest.importorskip('t5x', reason=why)
+    from t5x import adafactor, checkpoints, partitioning, train_state
+  config = t5.T5Config(**SIZES)
+  module = t5.Transformer(config)
+  tokens = jnp.ones((1, 4), jnp.int32)
+  with jax.numpy_dtype_promotion('standard'):
+    variables = module.init(
+      jax.random.key(0), tokens, tokens, tokens, enable_dropout=False
+    )
+    rules = adafactor.standard_logical_factor_rules()
+    optimizer = adafactor.Adafactor(1e-3, logical_factor_rules=rules)
+    state = train_state.FlaxOptimTrainState.create(optimizer, variables)
+    partitioner = partitioning.PjitPartitioner(
+      num_partitions=1,
+      logical_axis_rules=partitioning.standard_logical_axis_rules(),
+    )
+    make = {
+      'older': checkpoints.Checkpointer,
+      'orbax': checkpoints.OrbaxCheckpointManagerInterface,
+    }[layout]
+    if layout == 'older':
+      writer = make(state, partitioner, str(tmp_path))
+      writer.save(state)
+    else:
+      writer = make(str(tmp_path), state, partitioner)
+      writer.save(state)
+      writer.wait_until_finished()
+      writer.close()
+  found, params = t5x_checkpoints.load_t5x(tmp_path)
+  assert found == config
+  jax.tree.map(np.testing.assert_array_equal, params, dict(variables['params']))

@@ -1,0 +1,95 @@
+# Copyright 2026 The genret authors.
+# SPDX-License-Identifier: Apache-2.0
+"""`genret convert`: every kind of model that it reads, both that it writes."""
+
+import re
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+import tiny
+
+from genret import tools, vocabulary
+from genret.models import checkpoints, t5x_checkpoints, weights
+from genret.tools import convert
+
+
+@pytest.fixture
+def model():
+  module, params = tiny.model(48)
+  return module.config, jax.tree.map(np.asarray, params)
+
+
+def equal(found, wanted):
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_every_kind_is_read_and_told(model, tmp_path, capsys):
+  config, params = model
+  weights.save_hugging_face(tmp_path / 'hf', config, params)
+  weights.save_model(tmp_path / 'ours', config, params)
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    folder = tmp_path / 't5x' / 'checkpoint_7' / 'state'
+    checkpointer.save(folder, {'target': params})
+  arrays = jax.tree.leaves(params)
+  total = sum(array.size for array in arrays)
+  for source, kind in (
+    ('hf', 'a Hugging Face model'),
+    ('ours', 'a model of genret'),
+    ('t5x', 'a checkpoint of T5X .checkpoint_7.'),
+  ):
+    words = ['convert', '--from', str(tmp_path / source)]
+    target = tmp_path / f'from_{source}'
+    assert tools.main([*words, '--to', str(target)]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(f'^Read {kind} from {tmp_path / source}$', printed, re.M)
+    assert 'T5: 1 + 1 layers, width 32, 2 heads of 16' in printed
+    assert re.search(rf'total +{len(arrays)} +{total:,}', printed)
+    found, read = checkpoints.load_model(target)
+    assert found.replace(dropout_rate=config.dropout_rate) == config
+    equal(read, params)
+    assert tools.main([*words, '--to', str(target)]) == 2
+    assert 'holds checkpoints already; name another' in capsys.readouterr().err
+    back = tmp_path / f'hf_from_{source}'
+    words += ['--to', str(back), '--format', 'huggingface']
+    assert tools.main([*words, '--dtype', 'bfloat16']) == 0
+    capsys.readouterr()
+    _, read = weights.load_hugging_face(back)
+    equal(read, jax.tree.map(lambda x: x.astype('bfloat16'), params))
+
+
+def test_the_vocabulary_of_a_run_goes_with_it(model, tmp_path):
+  config, params = model
+  weights.save_model(tmp_path / 'run', config, params)
+  spiece = tmp_path / 'run' / 'docids' / vocabulary.VOCABULARY_FILE
+  spiece.parent.mkdir()
+  spiece.write_bytes(b'pieces')
+  words = ['--from', str(tmp_path / 'run'), '--to', str(tmp_path / 'hf')]
+  assert convert.main([*words, '--format', 'huggingface']) == 0
+  copied = tmp_path / 'hf' / vocabulary.VOCABULARY_FILE
+  assert copied.read_bytes() == b'pieces'
+
+
+def test_steps_are_of_runs(model, tmp_path):
+  config, params = model
+  checkpoints.save_config(tmp_path, config)
+  with checkpoints.checkpoint_manager(tmp_path, keep=None) as manager:
+    for step in (0, 5):
+      stepped = jax.tree.map(lambda x, step=step: x + step, params)
+      checkpoints.save_step(manager, step, stepped, {'count': np.zeros(1)})
+  _, _, newest = convert.read(tmp_path)
+  _, _, first = convert.read(tmp_path, 0)
+  equal(newest, jax.tree.map(lambda x: x + 5, params))
+  equal(first, params)
+  weights.save_hugging_face(tmp_path / 'hf', config, params)
+  with pytest.raises(ValueError, match=r'a run with --step, .* has no model'):
+    convert.read(tmp_path / 'hf', 3)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path, capsys):
+  words = ['convert', '--from', str(tmp_path), '--to', str(tmp_path / 'x')]
+  assert tools.main(words) == 2
+  assert 'found none; name a folder that has a model' in capsys.readouterr().err
+  with pytest.raises(FileNotFoundError):
+    t5x_checkpoints.find_step(tmp_path)
