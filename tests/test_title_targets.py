@@ -36,7 +36,7 @@ def is_found_early(row, separator):
   return any(text[i : i + size] == separator for i in range(len(row)))
 
 
-@hypothesis.settings(max_examples=150, deadline=None)
+@hypothesis.settings(max_examples=150)
 @hypothesis.given(
   rows=st.lists(tokens_of, min_size=1, max_size=6),
   separator=st.lists(st.integers(2, SIZE - 1), min_size=1, max_size=2),

@@ -33,7 +33,7 @@ from genret import explain, explain_page, run_formats, run_journal
 from genret.corpus import Document, Query, read_queries
 from genret.dense_searcher import DenseSearcher
 from genret.runs import Hit
-from genret.searcher import Searcher
+from genret.searcher import Searcher, query_form
 from genret.text_files import write_text
 from genret.text_spans import DocumentText
 
@@ -240,7 +240,8 @@ def _option(
 
 def _search_file(arguments: argparse.Namespace) -> None:
   """Answers a file of queries, batch by batch, and writes what was asked."""
-  queries = list(read_queries(arguments.queries))
+  form = query_form(arguments.run)
+  queries = list(read_queries(arguments.queries, form=form))
   output = Path(arguments.output)
   # Now, and not when everything is decoded.
   if _format(arguments) == 'trec':
