@@ -21,7 +21,7 @@ the name that a KILT folder gives it as a collection. Targets are those of GENRE
 
 Examples are written once, in an order that is random but the same every time, beside
 the identifiers, and read from there. Writing them holds the ids and titles of all
-pages, and streams pages and records; training holds nothing of them.
+pages and the ids of a file's records, and streams the rest; training holds none of it.
 """
 
 import collections
@@ -53,7 +53,7 @@ from genret import (
 from genret import corpus as corpus_lib
 from genret import vocabulary as vocabulary_lib
 from genret.docids.table import DocidTable
-from genret.kilt_records import KiltRecord, parse_record
+from genret.kilt_records import KiltRecord, read_records
 from genret.tasks import beir_folder, retrieval
 from genret.title_targets import SEPARATOR, TitleTargets
 
@@ -393,13 +393,7 @@ def _write(
         splits[file.tfds_split] = _behind(first, rows)
     if splits:
       builder = KiltExamples(examples=splits, data_dir=str(folder))
-      try:
-        beir_folder.write(builder, quiet=True)  # there is a bar of its own
-      except tfds.core.DuplicatedKeysError as error:
-        raise ValueError(
-          f'Expected every record of a file once, found one twice ({error}); '
-          'keep one line of each.'
-        ) from error
+      beir_folder.write(builder, quiet=True)  # there is a bar of its own
   if lost and not options.drop_unknown:
     raise ValueError(
       f'Expected evidence of pages of the corpus, '
@@ -512,7 +506,7 @@ def _examples(
 
 
 def _records(file: _File) -> Iterator[KiltRecord]:
-  """The records of a file, with a bar; TFDS finds those that come twice."""
+  """The records of a file, with a bar."""
   with tqdm(
     total=file.path.stat().st_size,
     desc=file.path.name,
@@ -524,8 +518,7 @@ def _records(file: _File) -> Iterator[KiltRecord]:
     def move(at: int) -> None:
       bar.update(at - bar.n)
 
-    for place, line in text_files.read_lines(file.path, on_position=move):
-      yield parse_record(place, line)
+    yield from read_records(file.path, on_position=move)
 
 
 def _note_unknown(
