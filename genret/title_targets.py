@@ -12,9 +12,7 @@ next identifier. Encoded as one text they might have other pieces where they mee
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import sentencepiece
 
-from genret import vocabulary as vocabulary_lib
 from genret.docids.table import DocidTable
 
 SEPARATOR = ' | '  # between titles, as CorpusBrain is fine-tuned
@@ -35,7 +33,7 @@ class TitleTargets:
   Args:
     titles: of the documents, in the order of the table.
     table: their identifiers.
-    separator: pieces of several titles, see `separator_tokens`; None where only
+    separator: pieces of several titles, see `vocabulary.separator_tokens`; None where only
       single titles are wanted.
 
   Raises:
@@ -122,27 +120,6 @@ class TitleTargets:
         return np.concatenate(parts), kept
       parts.append(row)
     return np.concatenate(parts), len(titles)
-
-
-def separator_tokens(
-  vocabulary: sentencepiece.SentencePieceProcessor, separator: str = SEPARATOR
-) -> list[int]:
-  """The pieces of a separator, encoded by itself.
-
-  Args:
-    vocabulary: the text pieces.
-    separator: the text.
-
-  Raises:
-    ValueError: for one without pieces, or with a part that no piece spells.
-  """
-  tokens = vocabulary.encode(separator)
-  if not tokens or vocabulary_lib.UNK_ID in tokens:
-    raise ValueError(
-      f'Expected a separator that the vocabulary can spell, it has no piece for '
-      f'a part of {separator!r}; choose another one, or a vocabulary with it.'
-    )
-  return tokens
 
 
 def _key(title: str) -> str:

@@ -47,7 +47,6 @@ from genret import (
   genre,
   kilt_pages,
   text_files,
-  title_targets,
   unseen,
 )
 from genret import corpus as corpus_lib
@@ -449,7 +448,7 @@ class _Known:
       )
     separator = None
     if options.targets == 'joined':
-      separator = title_targets.separator_tokens(
+      separator = vocabulary_lib.separator_tokens(
         vocabulary_lib.load_vocabulary(docids), options.separator
       )
     return cls(

@@ -361,6 +361,7 @@ def test_run_files_share_the_macros_of_experiments():
     'MICROBATCHES',
     'OBJECTIVE',
     'PASSAGE_PREFIX',
+    'QUERY_FORM',
     'QUERY_PREFIX',
     'SCORING',
   }

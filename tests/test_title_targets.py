@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from genret import vocabulary
 from genret.docids.table import DocidTable
-from genret.title_targets import SEPARATOR, TitleTargets, separator_tokens
+from genret.title_targets import SEPARATOR, TitleTargets
 
 SIZE = 6
 
@@ -95,8 +95,8 @@ def test_a_separator_is_encoded_by_itself(tmp_path):
   pieces = vocabulary.train_vocabulary(
     ['a title | another one | and more'] * 9, tmp_path / 'm', size=32
   )
-  tokens = separator_tokens(pieces)
+  tokens = vocabulary.separator_tokens(pieces, SEPARATOR)
   assert pieces.decode(tokens) == SEPARATOR.strip()
   for separator in ('', ' ; ', '|é'):
     with pytest.raises(ValueError, match='separator that the vocabulary can'):
-      separator_tokens(pieces, separator)
+      vocabulary.separator_tokens(pieces, separator)
