@@ -140,20 +140,25 @@ def page(number: int, title: str, *paragraphs: str, links: dict | None = None):
 def learnable_folder(folder: pathlib.Path, *, pages: int = 12) -> None:
   """Writes a KILT folder that a model of a few thousand weights learns.
 
-  A page has its own words, two of which are its title. Of each page `el` has
-  mentions to link, whose `input` says nothing: what they are about stands in the
-  contexts; `nq` has questions, the last ones with two pages; `zs` has questions in
-  templates.
+  A page has its own words, two of which are its title, and links to the next one.
+  Of each page `el` has mentions to link, whose `input` says nothing: what they are
+  about stands in the contexts; `nq` has questions, the last ones with two pages;
+  `zs` has questions in templates.
   """
   rng = random.Random(0)
   names = [f'{a}{b}' for a in 'bdfgklmnprst' for b in ('ada', 'ilo', 'uke')]
   rows: dict[str, list] = {'kilt': []}
   own = []
-  for number in range(pages):
+  for _ in range(pages):
     own.append(rng.sample(names, 6))
-    title = ' '.join(own[-1][:2]).title()
-    text = ' '.join(own[-1])
-    rows['kilt'].append(page(number, title, f'{text} {text}', text))
+  titles = [' '.join(words[:2]).title() for words in own]
+  for number, words in enumerate(own):
+    title, text = titles[number], ' '.join(words)
+    other = titles[(number + 1) % pages]
+    # CorpusBrain reads pages of 128 words, and paragraphs of 11.
+    text = [f'{text} {text}.', f'{text} {text} and {other}.']
+    text = [*text, *text[:1] * 12]
+    rows['kilt'].append(page(number, title, *text, links={other: other}))
   provenance = [
     {'wikipedia_id': fields['wikipedia_id'], 'title': fields['wikipedia_title']}
     for fields in rows['kilt']
