@@ -573,6 +573,9 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
     file = hip / 'qrels' / f'{split}.tsv'
     file.write_text(f'query-id\tcorpus-id\tscore\n{rows}')
   exec(compile(converting, 'docs/kilt.md', 'exec'), namespace)
+  pathlib.Path(
+    'kilt/nq-dev-kilt.jsonl'
+  ).unlink()  # has a record of another file
   collection = corpus.load_collection('kilt')
   assert collection.qrels['hip-train'] == {'a': {'7': 1, '12': 1}}
   assert collection.qrels['hip-dev'] == {'b': {'7': 1}}
