@@ -33,7 +33,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -283,9 +283,10 @@ def mixture(
 
 def _files(corpus: PathLike, files: Sequence[PathLike] | None) -> list[_File]:
   """The task files, with what their names tell."""
-  paths: Iterable[PathLike] = files or corpus_lib.task_files(corpus)
+  if files is None:
+    files = corpus_lib.task_files(corpus)
   found = []
-  for path in map(pathlib.Path, paths):
+  for path in map(pathlib.Path, files):
     match = re.fullmatch(r'(.+)-(train|dev|test)[-_.].*jsonl(\.gz)?', path.name)
     if match is None:
       raise ValueError(

@@ -170,7 +170,7 @@ def learnable_folder(folder: pathlib.Path, *, pages: int = 12) -> None:
       output = [{'answer': a, 'provenance': [provenance[number]]}]
       mention = {'left_context': f'the {a}', 'mention': b, 'right_context': c}
       rows.setdefault(f'el-{split}-kilt', []).append(
-        {'id': f'el {number} {turn}', 'input': 'nothing', 'output': output,
+        {'id': f'el_{number}_{turn}', 'input': 'nothing', 'output': output,
          'meta': mention}
       )  # fmt: skip
       rows.setdefault(f'nq-{split}-kilt', []).append(
