@@ -392,17 +392,15 @@ def test_a_model_learns_to_link_and_is_measured(folders, tmp_path, capsys):
     assert tools.main([*words, '--gold', str(gold)]) == 0
     return json.loads(capsys.readouterr().out)['retrieval']['Rprec']
 
-  def reported():
-    found = evaluate.write_report(
-      run, corpus=folder, split='el-train', depth=10, progress=False
-    )
-    return found['systems']['genret']['Success@1']
-
   assert searcher.query_form(run) == 'genre'
-  assert measured() == reported() == success[1]
+  assert measured() == success[1]
+  report = evaluate.write_report(
+    run, corpus=folder, split='el-train', depth=10, progress=False
+  )
+  assert report['systems']['genret']['Success@1'] == success[1]
   # A run that takes the input as it is has nothing to link by.
   settings = json.loads((run / 'searcher.json').read_text())
   del settings['query_form']
   searcher.write_settings(run, settings)
   assert searcher.query_form(run) == 'input'
-  assert measured() == reported() < 0.2
+  assert measured() < 0.2
