@@ -73,7 +73,11 @@ def names_ngrams(experiment):
 
 def writes_titles(experiment):
   text = text_of(f'experiments/{experiment}')
-  return 'kilt.mixture' in text or 'corpusbrain.mixture' in text
+  return 'kilt.mixture' in text or learns_pages(experiment)
+
+
+def learns_pages(experiment):
+  return 'corpusbrain.mixture' in text_of(f'experiments/{experiment}')
 
 
 def writes_queries(experiment):
@@ -451,6 +455,8 @@ def test_an_experiment_trains_under_t5x(experiment, prepared_for, tmp_path):
     TRAIN_STEPS=2,
     EVAL_STEPS=1,
     NUM_DECODES=3,
+    # Pages have no other split.
+    **({'EVAL_SPLIT': 'train'} if learns_pages(experiment) else {}),
   )
   assert done.returncode == 0, done.stderr[-3000:]
   assert (folder / 'checkpoint_2' / 'state').is_dir()

@@ -249,6 +249,14 @@ KILT = {
     'kilt.mixture.bleu': 0.5,
     '%DROPOUT_RATE': 0.1,
   },
+  'corpusbrain_pretrain': {
+    '%TRAIN_STEPS': 240_000,
+    'fairseq_optimizer.clipped_adamw.train_steps': 240_000,
+    'fairseq_optimizer.clipped_adamw.warmup_steps': 24_000,
+    '%TASK_FEATURE_LENGTHS': {'inputs': 640, 'targets': 96},
+    'corpusbrain.mixture.reading': 'paper',
+    '%DROPOUT_RATE': 0.1,
+  },
   'corpusbrain_finetune': {
     '%TRAIN_STEPS': 35_000,
     'fairseq_optimizer.clipped_adamw.train_steps': 35_000,
