@@ -3,6 +3,7 @@
 """KILT as tasks: which examples there are, and a model that learns from them."""
 
 import collections
+import functools
 import json
 
 import kilt_files
@@ -358,7 +359,8 @@ def test_what_is_refused(small, tmp_path):
 def test_a_model_learns_to_link_and_is_measured(folders, tmp_path, capsys):
   """Train, `genret search`, `genret evaluate`: mentions are read all the way."""
   folder, docids = folders
-  run = train_lib.train(
+  train = functools.partial(
+    train_lib.train,
     module=Transformer(tiny.config(identifiers.vocab_size(docids))),
     mixture_or_task_name=kilt.mixture(
       name='learned', corpus=folder, docids=docids
@@ -369,13 +371,19 @@ def test_a_model_learns_to_link_and_is_measured(folders, tmp_path, capsys):
     model_dir=tmp_path / 'run',
     corpus=folder,
     docids=docids,
-    query_form='genre',
     decoding={'length_penalty': 'length'},
     optimizer=optax.adam(3e-3),
     eval_period=240,
     eval_split='el-train',
     progress=False,
   )
+  run = train(query_form='genre')
+  for form, message in (
+    ('input', 'Expected query_form=genre, as .* got None'),
+    ('seal', "form input or genre, got 'seal'"),
+  ):
+    with pytest.raises(ValueError, match=message):
+      train(query_form=form)
   lines = (run / 'log.jsonl').read_text().splitlines()
   log = [json.loads(line) for line in lines]
   success = [line['el-train/Success@1'] for line in (log[0], log[-1])]

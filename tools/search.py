@@ -240,13 +240,10 @@ def _option(
 
 def _search_file(arguments: argparse.Namespace) -> None:
   """Answers a file of queries, batch by batch, and writes what was asked."""
-  form = query_form(arguments.run)
-  queries = list(read_queries(arguments.queries, form=form))
   output = Path(arguments.output)
   # Now, and not when everything is decoded.
   if _format(arguments) == 'trec':
     _check_words([arguments.tag or 'genret'], 'tag')
-    _check_words((query.query_id for query in queries), 'query id')
   _check_output(output, '--output')
   if arguments.html is not None:
     if Path(arguments.html).resolve() == output.resolve():
@@ -255,6 +252,10 @@ def _search_file(arguments: argparse.Namespace) -> None:
         'rename one.'
       )
     _check_output(Path(arguments.html), '--html')
+  form = query_form(arguments.run)
+  queries = list(read_queries(arguments.queries, form=form))
+  if _format(arguments) == 'trec':
+    _check_words((query.query_id for query in queries), 'query id')
   searcher = Searcher.load(arguments.run)
   if _format(arguments) == 'trec':
     _check_words(searcher.doc_ids, 'document id')
