@@ -249,6 +249,19 @@ def test_titles_redirects_and_what_is_lost(small, caplog):
     kilt.mixture(**(options | {'redirects': None}))
 
 
+def test_evidence_with_a_low_score_is_no_target(small):
+  folder, docids = small
+  some, none = record('some', 'Homer', 'Troy'), record('none', 'Homer')
+  for of in (some, none):
+    of['output'][0]['provenance'][0]['bleu_score'] = 0.3
+  kilt_files.write(folder / 'q-train-kilt.jsonl', [some, none])
+  options = {'name': 'scores', 'corpus': folder, 'docids': docids}
+  for bleu, expected in ((0.5, ['some']), (0.2, ['none', 'some', 'some'])):
+    kilt.mixture(**options, bleu=bleu)
+    found = [row['query_id'].decode() for row in rows('scores_q')]
+    assert sorted(found) == expected
+
+
 def test_examples_of_unseen_documents_are_not_trained_on(folders):
   folder, docids = folders
   options = {'corpus': folder, 'docids': docids, 'targets': 'joined'}
