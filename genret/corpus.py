@@ -18,6 +18,7 @@ is wrong. A document or query without words is kept, and counted by
 """
 
 import dataclasses
+import functools
 import hashlib
 import itertools
 import json
@@ -26,6 +27,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from genret import (
+  genre,
   ir_datasets_reader,
   kilt_pages,
   kilt_records,
@@ -39,6 +41,10 @@ Qrels = dict[str, dict[str, int]]
 IR_DATASETS = ir_datasets_reader.PREFIX
 # SQuADShifts New-Wiki: 1,581 Wikipedia paragraphs, 7,737 human questions.
 SQUADSHIFTS_WIKI = pathlib.Path(__file__).parent / 'data' / 'squadshifts_wiki'
+
+# What a record of KILT is as a query: its input, or what `genre.input_text` makes
+# of it. Queries of other formats are their text in either form.
+QUERY_FORMS = ('input', 'genre')
 
 _TASK_FILE = '-kilt.jsonl'
 _TASK_ENDINGS = (_TASK_FILE, f'{_TASK_FILE}.gz')
@@ -184,20 +190,41 @@ def read_documents(path: PathLike) -> Iterator[Document]:
   return _unique(_records(path, 'corpus', read), 'document')
 
 
-def read_queries(path: PathLike) -> Iterator[Query]:
-  """Streams queries; sources and errors as for `read_documents`."""
+def read_queries(path: PathLike, *, form: str = 'input') -> Iterator[Query]:
+  """Streams queries; sources and errors as for `read_documents`.
+
+  Args:
+    path: the source.
+    form: one of QUERY_FORMS, that of records of KILT.
+
+  Raises:
+    ValueError: for another form, too.
+  """
+  check_query_form(form)
   path = resolve(path)
   if str(path).startswith(IR_DATASETS):
     rows = ir_datasets_reader.queries(str(path))
     records = ((place, Query(*fields)) for place, *fields in rows)
     return _unique(records, 'query')
-  read = {'.tsv': _tsv_query, '.jsonl': _json_query}
+  read: dict[str, Callable[[str, str], Query]] = {
+    '.tsv': _tsv_query,
+    '.jsonl': functools.partial(_json_query, form=form),
+  }
   if _beir_file(path, 'queries') is None:
     tasks = task_files(path)
     if tasks:
       found = (row for file in tasks for row in _records(file, 'queries', read))
       return _unique(found, 'query')
   return _unique(_records(path, 'queries', read), 'query')
+
+
+def check_query_form(form: str) -> None:
+  """Refuses what is none of QUERY_FORMS."""
+  if form not in QUERY_FORMS:
+    raise ValueError(
+      f'Expected queries in the form {" or ".join(QUERY_FORMS)}, got {form!r}; '
+      'choose one.'
+    )
 
 
 def read_qrels(path: PathLike) -> Qrels:
@@ -234,7 +261,7 @@ def read_qrels(path: PathLike) -> Qrels:
   return qrels
 
 
-def load_collection(path: PathLike) -> Collection:
+def load_collection(path: PathLike, *, query_form: str = 'input') -> Collection:
   """Reads a whole collection into memory.
 
   Args:
@@ -243,6 +270,7 @@ def load_collection(path: PathLike) -> Collection:
       split of nq-dev-kilt.jsonl (one without any page is none), or `ir_datasets:NAME`, whose
       judgements become one split, named after the last part of NAME where
       that is train, dev or test, else 'test'.
+    query_form: as `read_queries` takes it.
   """
   path = resolve(path)
   documents = list(read_documents(path))
@@ -252,14 +280,14 @@ def load_collection(path: PathLike) -> Collection:
   if str(path).startswith(IR_DATASETS):
     dataset = ir_datasets_reader.load(str(path))
     if dataset.has_queries():
-      queries = list(read_queries(path))
+      queries = list(read_queries(path, form=query_form))
     if dataset.has_qrels():
       split = name if name in ('train', 'dev', 'test') else 'test'
       qrels[split] = read_qrels(path)
   elif pathlib.Path(path).is_dir():
     tasks = task_files(path)
     if _beir_file(path, 'queries') is not None or tasks:
-      queries = list(read_queries(path))
+      queries = list(read_queries(path, form=query_form))
     for file in tasks:
       judged = read_qrels(file)
       if judged:
@@ -454,11 +482,12 @@ def _json_document(place: str, line: str) -> Document:
   return Document(doc_id, *(_json_text(place, fields, name) for name in names))
 
 
-def _json_query(place: str, line: str) -> Query:
+def _json_query(place: str, line: str, *, form: str) -> Query:
   query_id, fields = _json_fields(place, line)
   if 'text' not in fields and 'input' in fields:
     record = kilt_records.parse_record(place, line)
-    return Query(record.record_id, record.question())
+    text = record.question() if form == 'input' else genre.input_text(record)
+    return Query(record.record_id, text)
   if 'text' not in fields:
     raise ValueError(
       f'{place}: expected text, found only {sorted(fields)}; rename the field '

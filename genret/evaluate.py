@@ -18,7 +18,7 @@ from genret.baselines.expansion import expanded
 from genret.corpus import Collection, load_collection
 from genret.models import checkpoints
 from genret.pseudo_queries import read_pseudo_queries
-from genret.searcher import SETTINGS_FILE, Searcher
+from genret.searcher import SETTINGS_FILE, Searcher, query_form
 
 if TYPE_CHECKING:
   from genret.dense_searcher import DenseSearcher
@@ -226,7 +226,7 @@ def write_report(
       'are asked; give a file of `genret generate-queries`, or train.'
     )
   folder = Path(run_folder)
-  collection = load_collection(corpus)
+  collection = load_collection(corpus, query_form=query_form(folder))
   queries, qrels = split_queries(collection, split)
   searcher = Searcher.load(folder)
   withheld = _withheld(folder)

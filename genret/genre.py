@@ -18,11 +18,13 @@ and `convert_kilt_to_fairseq`). Where this differs from that program:
 """
 
 import html
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from genret import kilt_pages
 from genret.kilt_records import KiltRecord
+from genret.text_files import PathLike, read_lines
 
 START_MENTION = '[START_ENT]'
 END_MENTION = '[END_ENT]'
@@ -133,6 +135,64 @@ class Titles:
       key = self._redirects[key]
     titles = [self._title[page] for page in self._pages.get(key, ())]
     return name if name in titles else self._title[self._first[key]]
+
+
+def read_redirects(path: PathLike) -> dict[str, str]:
+  """Redirects for `Titles`, {alias: title}, from a file.
+
+  Args:
+    path: `.tsv[.gz]` with a line `alias<TAB>title` each, or `.json[.gz]` with one
+      object.
+
+  Raises:
+    ValueError: for a file of another form, and an alias with two titles.
+  """
+  found: dict[str, str] = {}
+
+  def keep(place: str, pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    for alias, title in pairs:
+      if not isinstance(title, str):
+        raise ValueError(
+          f'{place}: expected the title behind {alias!r} as text, found '
+          f'{title!r:.60}; write {{alias: title}}.'
+        )
+      if found.setdefault(alias, title) != title:
+        raise ValueError(
+          f'{place}: expected one title behind {alias!r}, found '
+          f'{found[alias]!r} and {title!r}; keep one of them.'
+        )
+    return found
+
+  name = str(path).removesuffix('.gz')
+  if name.endswith('.tsv'):
+    for place, line in read_lines(path):
+      columns = line.split('\t')
+      if len(columns) != 2:
+        raise ValueError(
+          f'{place}: expected alias<TAB>title, found {len(columns)} columns; '
+          'write two.'
+        )
+      keep(place, [(columns[0], columns[1])])
+    return found
+  if not name.endswith('.json'):
+    raise ValueError(
+      f'{path}: expected redirects in a .json or a .tsv file, found another '
+      'name; rename the file.'
+    )
+  text = '\n'.join(line for _, line in read_lines(path))
+  try:
+    read = json.loads(text, object_pairs_hook=lambda p: keep(str(path), p))
+  except json.JSONDecodeError as error:
+    raise ValueError(
+      f'{path}: expected one JSON object of redirects, found text that does '
+      f'not parse ({error}); write {{alias: title}}.'
+    ) from error
+  if read is not found:
+    raise ValueError(
+      f'{path}: expected one JSON object of redirects, found '
+      f'{type(read).__name__}; write {{alias: title}}.'
+    )
+  return found
 
 
 def mark_mention(
@@ -257,6 +317,25 @@ def template_questions(record: KiltRecord) -> tuple[str, ...]:
   return tuple(one_line(question) for question in found)
 
 
+def questions(
+  record: KiltRecord, *, words: int = CONTEXT_WORDS, templates: bool = True
+) -> list[str]:
+  """Each way to ask for what a record does: its input, then its templates.
+
+  As the released program of GENRE (De Cao et al., ICLR 2021) has them for training.
+
+  Args:
+    record: of any task.
+    words: as for `mark_mention`.
+    templates: whether template questions come, too.
+
+  Raises:
+    ValueError: as `input_text` and `template_questions`.
+  """
+  own = input_text(record, words=words)
+  return [own, *(template_questions(record) if templates else ())]
+
+
 def gold_titles(
   record: KiltRecord,
   *,
@@ -337,10 +416,8 @@ def training_pairs(
   found = gold_titles(record, titles=titles, bleu=bleu, on_unknown=on_unknown)
   if not found:
     return []
-  inputs = [input_text(record, words=words)]
-  if templates:
-    inputs += template_questions(record)
-  return [Pair(text, one_line(title)) for title in found for text in inputs]
+  asked = questions(record, words=words, templates=templates)
+  return [Pair(text, one_line(title)) for title in found for text in asked]
 
 
 def _evidence(record: KiltRecord, bleu: float) -> Iterator[Mapping[str, Any]]:

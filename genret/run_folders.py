@@ -25,11 +25,11 @@ def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(identity, indent=2) + '\n')
     return
   known = json.loads(path.read_text())
-  for name, value in identity.items():
-    if known.get(name) != value:
+  for name in {**identity, **known}:  # some are only written where they are set
+    if known.get(name) != identity.get(name):
       raise ValueError(
         f'Expected {name}={known.get(name)}, as {run_folder} was trained '
-        f'with, got {value}; train into another folder.'
+        f'with, got {identity.get(name)}; train into another folder.'
       )
 
 

@@ -60,6 +60,8 @@ VECTORS = 'vectors'
 _VECTOR_SETTINGS = ('retriever', 'document_length', 'passage_prefix')
 # Which documents' queries training withheld (`genret.unseen`).
 _UNSEEN_SETTINGS = ('unseen_share', 'unseen_seed')
+# What records of KILT are as queries: one of `corpus.QUERY_FORMS`.
+_QUERY_FORM = 'query_form'
 
 
 class Searcher:
@@ -141,13 +143,7 @@ class Searcher:
         dual encoder is not opened.
     """
     folder = Path(run_folder)
-    path = folder / SETTINGS_FILE
-    if not path.is_file():
-      raise FileNotFoundError(
-        f'Expected a run folder with {SETTINGS_FILE}, found none in {folder}; '
-        'make one with `genret train` or `genret quickstart`.'
-      )
-    settings = _read_settings(path)
+    settings = _run_settings(folder)
     config, params = checkpoints.load_model(folder, step=step)
     found = identifiers_lib.load(folder / DOCIDS_FOLDER)
     return make_searcher(
@@ -471,6 +467,19 @@ def stream(
   return answers()
 
 
+def query_form(run_folder: str | os.PathLike[str]) -> str:
+  """The form in which a run reads records of KILT, as `read_queries` takes it.
+
+  Args:
+    run_folder: as `Searcher.load` takes it.
+
+  Raises:
+    FileNotFoundError: if the folder is no run folder.
+    ValueError: if its settings are damaged.
+  """
+  return _run_settings(Path(run_folder)).get(_QUERY_FORM, 'input')
+
+
 def check_hits(k: int) -> None:
   """Refuses to look for no documents."""
   if k < 1:
@@ -534,7 +543,13 @@ def _documents(
   return documents
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def _run_settings(folder: Path) -> dict[str, Any]:
+  path = folder / SETTINGS_FILE
+  if not path.is_file():
+    raise FileNotFoundError(
+      f'Expected a run folder with {SETTINGS_FILE}, found none in {folder}; '
+      'make one with `genret train` or `genret quickstart`.'
+    )
   try:
     settings = json.loads(path.read_bytes())
   except ValueError:
@@ -566,10 +581,12 @@ def write_settings(
     settings: corpus (folder, or '' for hits without text), input_length,
       num_beams and query_prefix; for identifiers also decoding, for n-grams
       keys and scoring; of a dual encoder retriever, document_length and
-      passage_prefix; where queries were withheld unseen_share and unseen_seed.
+      passage_prefix; where queries were withheld unseen_share and unseen_seed;
+      query_form, 'input' where there is none.
   """
   more = {
     _DECODING,
+    _QUERY_FORM,
     *_NGRAM_SETTINGS,
     *_UNSEEN_SETTINGS,
     *_VECTOR_SETTINGS,

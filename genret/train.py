@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
 from genret import preemption, run_folders
-from genret.corpus import Document, load_collection
+from genret.corpus import Document, check_query_form, load_collection
 from genret.decoding.ngram_keys import KeyOptions
 from genret.decoding.options import DecodingOptions, from_fields
 from genret.docids.table import DocidTable
@@ -59,6 +59,7 @@ def train(
   initial_checkpoint_path: str | os.PathLike[str] | None = None,
   use_cached_tasks: bool = False,
   query_prefix: str = '',
+  query_form: str = 'input',
   passage_prefix: str = '',
   unseen_share: float = 0.0,
   unseen_seed: int = 0,
@@ -102,6 +103,8 @@ def train(
     use_cached_tasks: read the tasks from seqio's cache folders.
     query_prefix: put before the queries of the evaluation and of the searcher;
       the same as in training.
+    query_form: what records of KILT are as queries, likewise: one of
+      `corpus.QUERY_FORMS`.
     passage_prefix: put before documents where the searcher reads them, as a
       dual encoder does; the same as in training.
     unseen_share: how many documents the tasks withhold the training queries of
@@ -153,6 +156,7 @@ def train(
   step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
   _check_batch(batch_size, microbatches)
   _check_best(keep_best, eval_period)
+  check_query_form(query_form)
   from_fields(DecodingOptions, decoding or {})
   from_fields(KeyOptions, keys or {})
   from_fields(Scoring, scoring or {})
@@ -160,12 +164,14 @@ def train(
   qrels: dict[str, dict[str, int]] = {}
   documents: list[Document] | None = None
   if eval_period:
-    collection = load_collection(corpus)
+    collection = load_collection(corpus, query_form=query_form)
     queries, qrels = split_queries(collection, eval_split, limit=eval_queries)
     if retrieval:
       documents = collection.documents
       check_corpus(documents, found, str(corpus))
     del collection  # large, and needed no more
+  # Kept out of files where nothing is said, so that those of old runs agree.
+  form = {} if query_form == 'input' else {'query_form': query_form}
   withheld: dict[str, Any] = {}
   if unseen_share:
     withheld = {'unseen_share': unseen_share, 'unseen_seed': unseen_seed}
@@ -181,6 +187,7 @@ def train(
       'objective': describe(objective),
       'query_prefix': query_prefix,
       'seed': seed,
+      **form,
       **withheld,
       **retrieval,
     },
@@ -197,6 +204,7 @@ def train(
     # These are read where n-grams name documents.
     'keys': dict(keys or {}),
     'scoring': dict(scoring or {}),
+    **form,
     **withheld,
     **retrieval,
   }

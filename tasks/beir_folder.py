@@ -32,7 +32,7 @@ import pathlib
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -157,15 +157,32 @@ def prepare(folder: PathLike, data_dir: PathLike) -> pathlib.Path:
   if final.is_dir():
     return final
   _report_unknown(folder, collection)
-  data_dir.mkdir(parents=True, exist_ok=True)
-  temporary = tempfile.mkdtemp(prefix=f'.{name}_', dir=data_dir)
-  try:
-    has_pairs = any(_pairs(collection, split) for split in collection.qrels)
+  has_pairs = any(_pairs(collection, split) for split in collection.qrels)
+
+  def fill(temporary: pathlib.Path) -> None:
     for config in (DOCUMENTS, PAIRS) if has_pairs else (DOCUMENTS,):
       builder = BeirFolder(
-        folder=str(folder), config=config, data_dir=temporary
+        folder=str(folder), config=config, data_dir=str(temporary)
       )
-      _write(builder, quiet=len(collection.documents) < _QUIET_BELOW)
+      write(builder, quiet=len(collection.documents) < _QUIET_BELOW)
+
+  write_once(final, fill)
+  return final
+
+
+def write_once(
+  final: pathlib.Path, fill: Callable[[pathlib.Path], None]
+) -> None:
+  """Writes a folder of TFDS that appears under its name only when complete.
+
+  Args:
+    final: the folder.
+    fill: writes everything into the folder that it is given.
+  """
+  final.parent.mkdir(parents=True, exist_ok=True)
+  temporary = tempfile.mkdtemp(prefix=f'.{final.name}_', dir=final.parent)
+  try:
+    fill(pathlib.Path(temporary))
     shutil.rmtree(pathlib.Path(temporary) / 'downloads', ignore_errors=True)
     os.chmod(temporary, 0o755)  # mkdtemp makes private folders
     try:
@@ -175,10 +192,9 @@ def prepare(folder: PathLike, data_dir: PathLike) -> pathlib.Path:
         raise
   finally:
     shutil.rmtree(temporary, ignore_errors=True)
-  return final
 
 
-def _write(builder: BeirFolder, *, quiet: bool) -> None:
+def write(builder: tfds.core.DatasetBuilder, *, quiet: bool) -> None:
   """Lets TFDS write its files, without its announcements on stdout."""
   if quiet:
     tfds.disable_progress_bar()
@@ -284,7 +300,7 @@ def rehearsal_source(
       folder=str(folder), config=config, data_dir=str(prepared)
     )
     try:
-      _write(builder, quiet=True)  # it has a bar of its own
+      write(builder, quiet=True)  # it has a bar of its own
     except OSError:
       if not final.is_dir():  # otherwise another program was faster
         raise

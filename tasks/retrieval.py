@@ -111,7 +111,7 @@ def mixture(
   _check_corpus(table, corpus)
   beir_folder.check_withheld(docids, unseen_share, unseen_seed)
   add = functools.partial(
-    _add_task,
+    add_task,
     output_features={
       'inputs': seqio.Feature(input_vocabulary(docids), add_eos=True),
       'targets': seqio.Feature(output_vocabulary(docids), add_eos=True),
@@ -255,21 +255,30 @@ def _trim(tokens: Sequence[int]) -> list[int]:
   return [int(token) for token in tokens if token != vocabulary_lib.PAD_ID]
 
 
-def _add_task(
+def add_task(
   name: str,
   *,
   output_features: Mapping[str, seqio.Feature],
   source: seqio.DataSource,
-  examples: Any,
+  examples: Any = None,
   augment: Any = None,
 ) -> None:
-  """Registers one task, in place of another of that name."""
+  """Registers one task from a text to an identifier.
+
+  Args:
+    name: of the task; another one of that name is replaced.
+    output_features: of the inputs and the targets.
+    source: of what `examples` reads.
+    examples: makes `inputs`, text, and `targets`, int32 tokens; None where the
+      source has them.
+    augment: what is drawn anew at every pass over the tokenised examples.
+  """
   seqio.TaskRegistry.remove(name)
   seqio.TaskRegistry.add(
     name,
     source=source,
     preprocessors=[
-      examples,
+      *([] if examples is None else [examples]),
       seqio.preprocessors.tokenize,
       seqio.CacheDatasetPlaceholder(),
       # Behind the cache, so that every pass over the data draws anew.

@@ -117,3 +117,76 @@ def random_files(seed: int, count: int) -> tuple[list[dict], list[dict]]:
 def write(path: pathlib.Path, records: list[dict]) -> pathlib.Path:
   path.write_text(''.join(json.dumps(record) + '\n' for record in records))
   return path
+
+
+def page(number: int, title: str, *paragraphs: str, links: dict | None = None):
+  """A page of the knowledge source; a link is its text and where it leads."""
+  text = [f'{title}\n', *(f'{paragraph}\n' for paragraph in paragraphs)]
+  anchors = [
+    {'text': words, 'href': href, 'paragraph_id': at, 'start': start,
+     'end': start + len(words)}
+    for words, href in (links or {}).items()
+    for at, paragraph in enumerate(text)
+    if at and (start := paragraph.find(words)) >= 0
+  ]  # fmt: skip
+  return {
+    'wikipedia_id': str(number),
+    'wikipedia_title': title,
+    'text': text,
+    'anchors': anchors,
+  }
+
+
+def learnable_folder(folder: pathlib.Path, *, pages: int = 12) -> None:
+  """Writes a KILT folder that a model of a few thousand weights learns.
+
+  A page has its own words, two of which are its title, and links to the next one.
+  Of each page `el` has mentions to link, whose `input` says nothing: what they are
+  about stands in the contexts; `nq` has questions, the last ones with two pages;
+  `zs` has questions in templates.
+  """
+  rng = random.Random(0)
+  names = [f'{a}{b}' for a in 'bdfgklmnprst' for b in ('ada', 'ilo', 'uke')]
+  rows: dict[str, list] = {'kilt': []}
+  own = []
+  for _ in range(pages):
+    own.append(rng.sample(names, 6))
+  titles = [' '.join(words[:2]).title() for words in own]
+  for number, words in enumerate(own):
+    title, text = titles[number], ' '.join(words)
+    other = titles[(number + 1) % pages]
+    # CorpusBrain reads pages of 128 words, and paragraphs of 11.
+    text = [f'{text} {text}.', f'{text} {text} and {other}.']
+    text = [*text, *text[:1] * 12]
+    rows['kilt'].append(page(number, title, *text, links={other: other}))
+  provenance = [
+    {'wikipedia_id': fields['wikipedia_id'], 'title': fields['wikipedia_title']}
+    for fields in rows['kilt']
+  ]
+  for number, words in enumerate(own):
+    for turn in range(4):
+      split = 'dev' if turn == 2 else 'train'
+      a, b, c = words[turn : turn + 3]
+      output = [{'answer': a, 'provenance': [provenance[number]]}]
+      mention = {'left_context': f'the {a}', 'mention': b, 'right_context': c}
+      rows.setdefault(f'el-{split}-kilt', []).append(
+        {'id': f'el_{number}_{turn}', 'input': 'nothing', 'output': output,
+         'meta': mention}
+      )  # fmt: skip
+      rows.setdefault(f'nq-{split}-kilt', []).append(
+        {'id': f'nq {number} {turn}', 'input': f'{a} {b}\n{c}',
+         'output': output}
+      )  # fmt: skip
+    both = [provenance[number], provenance[(number + 1) % pages]]
+    rows['nq-train-kilt'].append(
+      {'id': f'nq {number} both', 'input': f'{words[5]} and {words[0]}',
+       'output': [{'provenance': both}]}
+    )  # fmt: skip
+    meta = {'template_questions': [f'what {w}?' for w in words[3:5]]}
+    rows.setdefault('zs-train-kilt', []).append(
+      {'id': f'zs {number}', 'input': f'{words[3]} [SEP] of',
+       'output': [{'provenance': [provenance[number]]}], 'meta': meta}
+    )  # fmt: skip
+  folder.mkdir(parents=True)
+  for name, of in rows.items():
+    write(folder / f'{name}.jsonl', of)

@@ -190,18 +190,18 @@ def test_a_change_is_prepared_anew_beside_the_old(tmp_path, data_dir, file):
 def test_an_interrupted_preparation_leaves_nothing(
   folder, tmp_path, monkeypatch
 ):
-  write = beir_folder._write
+  write = beir_folder.write
 
   def fail(builder, **kwargs):
     if builder.builder_config.name == 'pairs':
       raise KeyboardInterrupt
     write(builder, **kwargs)
 
-  monkeypatch.setattr(beir_folder, '_write', fail)
+  monkeypatch.setattr(beir_folder, 'write', fail)
   with pytest.raises(KeyboardInterrupt):
     beir_folder.prepare(folder, tmp_path)
   assert os.listdir(tmp_path) == []
-  monkeypatch.setattr(beir_folder, '_write', write)
+  monkeypatch.setattr(beir_folder, 'write', write)
   prepared = beir_folder.prepare(folder, tmp_path)
   assert os.listdir(tmp_path) == [prepared.name]
   assert os.listdir(prepared) == ['beir_folder']
@@ -277,7 +277,7 @@ def test_user_errors(tmp_path, folder):
     beir_folder.prepare(tmp_path, tmp_path)
   builder = beir_folder.BeirFolder(config='documents', data_dir=tmp_path)
   with pytest.raises(ValueError, match='expected folder=<a BEIR folder>'):
-    beir_folder._write(builder, quiet=True)
+    beir_folder.write(builder, quiet=True)
 
 
 def test_the_shipped_collection(data_dir):

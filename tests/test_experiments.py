@@ -14,6 +14,7 @@ import sys
 import gin
 import jax
 import jax.numpy as jnp
+import kilt_files
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -68,6 +69,15 @@ def text_of(name):
 def names_ngrams(experiment):
   text = text_of(f'experiments/{experiment}')
   return 'ngrams.mixture' in text or 't5_mini_ngrams.gin' in text
+
+
+def writes_titles(experiment):
+  text = text_of(f'experiments/{experiment}')
+  return 'kilt.mixture' in text or learns_pages(experiment)
+
+
+def learns_pages(experiment):
+  return 'corpusbrain.mixture' in text_of(f'experiments/{experiment}')
 
 
 def writes_queries(experiment):
@@ -140,6 +150,30 @@ def prepared_ngrams(tmp_path_factory):
   }
 
 
+@pytest.fixture(scope='module')
+def prepared_kilt(tmp_path_factory):
+  """The same for a KILT folder, whose titles have a separator."""
+  folder = tmp_path_factory.mktemp('prepared_kilt')
+  kilt_files.learnable_folder(folder / 'corpus', pages=6)
+  collection = load_collection(folder / 'corpus')
+  pieces = folder / 'spiece.model'
+  texts = [f'{d.title} | {d.text}' for d in collection.documents]
+  vocabulary.train_vocabulary(texts, pieces, size=100)
+  build.build(
+    collection,
+    folder / 'docids',
+    scheme='title',
+    vocabulary=pieces,
+    dimensions=32,
+  )
+  save_initial(folder / 'initial', folder / 'docids')
+  return {
+    'CORPUS': str(folder / 'corpus'),
+    'DOCIDS': str(folder / 'docids'),
+    'INITIAL_CHECKPOINT_PATH': str(folder / 'initial'),
+  }
+
+
 def save_initial(folder, docids):
   module, params = tiny.model(identifiers.vocab_size(docids))
   weights.save_model(folder, module.config, params)
@@ -147,11 +181,15 @@ def save_initial(folder, docids):
 
 @pytest.fixture
 def prepared_for(request):
-  """What an experiment needs, of either kind."""
+  """What an experiment needs, of any kind."""
 
   def macros(experiment):
-    ngrams = names_ngrams(experiment)
-    found = request.getfixturevalue('prepared_ngrams' if ngrams else 'prepared')
+    kind = 'prepared'
+    if names_ngrams(experiment):
+      kind = 'prepared_ngrams'
+    elif writes_titles(experiment):
+      kind = 'prepared_kilt'
+    found = request.getfixturevalue(kind)
     text = text_of(f'experiments/{experiment}')
     found = {**found, 'QUERIES': 'train'}
     return {
@@ -174,6 +212,12 @@ def bindings(experiment, prepared, run_folder, **more):
   # Of one shape, they compile once.
   if names_ngrams(experiment) or pairs_texts(experiment):
     values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 16}
+  elif writes_titles(experiment):
+    values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 32}
+    if FROM_CHECKPOINT not in text:
+      values['DROPOUT_RATE'] = 0.0  # as the initial model has it
+    if 'target_length' in text:
+      values['kilt.mixture.target_length'] = 32
   elif '%TARGET_LENGTH' in text:
     values['TASK_FEATURE_LENGTHS'] = {'inputs': 32, 'targets': 2}
   if 'clipped_adamw' in text:
@@ -361,6 +405,7 @@ def test_run_files_share_the_macros_of_experiments():
     'MICROBATCHES',
     'OBJECTIVE',
     'PASSAGE_PREFIX',
+    'QUERY_FORM',
     'QUERY_PREFIX',
     'SCORING',
   }
@@ -410,6 +455,8 @@ def test_an_experiment_trains_under_t5x(experiment, prepared_for, tmp_path):
     TRAIN_STEPS=2,
     EVAL_STEPS=1,
     NUM_DECODES=3,
+    # Pages have no other split.
+    **({'EVAL_SPLIT': 'train'} if learns_pages(experiment) else {}),
   )
   assert done.returncode == 0, done.stderr[-3000:]
   assert (folder / 'checkpoint_2' / 'state').is_dir()
@@ -417,6 +464,8 @@ def test_an_experiment_trains_under_t5x(experiment, prepared_for, tmp_path):
   assert math.isfinite(train['loss'][-1])
   if names_ngrams(experiment) or writes_queries(experiment):
     return  # n-grams are measured by the documents that they find
+  if writes_titles(experiment):
+    return  # a task for each data set, measured alike
   (task,) = (folder / 'inference_eval').iterdir()
   assert task.name == f'{experiment.removesuffix(".gin")}_retrieval'
   (success,) = read_scalars(task)['eval/Success@1']

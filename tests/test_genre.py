@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What GENRE learns from KILT: windows, titles and pairs."""
 
+import gzip
 import html
 import itertools
 import json
@@ -456,3 +457,51 @@ def test_pairs_of_random_files(seed):
            titles.of_page(str(e.get('wikipedia_id')).strip())
            for o in gold.outputs for e in o.provenance or ()}  # fmt: skip
   assert set(taken) == known - {None}
+
+
+def test_redirects_of_a_file(tmp_path):
+  expected = {'Big Apple': 'New York', 'NYC': 'New York#History', ' é': 'É'}
+  tsv = ''.join(f'{alias}\t{title}\n' for alias, title in expected.items())
+  (tmp_path / 'r.tsv').write_text(f'{tsv}\nNYC\tNew York#History\n')
+  (tmp_path / 'r.json').write_text(json.dumps(expected, indent=1))
+  with gzip.open(tmp_path / 'r.json.gz', 'wt') as file:
+    json.dump(expected, file)
+  for name in ('r.tsv', 'r.json', 'r.json.gz'):
+    assert genre.read_redirects(tmp_path / name) == expected
+  for name, text, message in (
+    ('a.tsv', 'x\ty\nx\tz\n', r"line 2: expected one title behind 'x', found"),
+    ('a.tsv', 'x\ty\tz\n', 'line 1: expected alias<TAB>title, found 3'),
+    (
+      'a.json',
+      '{"x": "y", "x": "z"}',
+      "one title behind 'x', found 'y' and 'z'",
+    ),
+    ('a.json', '{"x": 3}', "title behind 'x' as text, found 3"),
+    ('a.json', '{"x": {"y": "z"}}', "title behind 'x' as text"),
+    ('a.json', '["x"]', 'one JSON object of redirects, found list'),
+    ('a.json', '{"x":', 'found text that does not parse'),
+    ('a.json', '', 'found text that does not parse'),
+    ('a.csv', 'x,y', r'in a \.json or a \.tsv file, found another name'),
+  ):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=message):
+      genre.read_redirects(tmp_path / name)
+
+
+def test_questions_are_the_inputs_of_pairs():
+  record = kilt_records.parse_record(
+    'f',
+    json.dumps(
+      {
+        'id': 1,
+        'input': 'a [SEP] b',
+        'output': [{'provenance': [{'title': 'T'}, {'title': 'U'}]}],
+        'meta': {'template_questions': ['what is a?', 'which\nis a?']},
+      }
+    ),
+  )
+  asked = genre.questions(record)
+  assert asked == ['a [SEP] b', 'what is a?', 'which>>is a?']
+  assert genre.questions(record, templates=False) == asked[:1]
+  pairs = genre.training_pairs(record)
+  assert pairs == [genre.Pair(text, title) for title in 'TU' for text in asked]

@@ -377,6 +377,33 @@ def test_a_kilt_folder_is_a_collection(tmp_path, ending):
   assert query.query_id == '1163testa 1'
 
 
+def test_queries_in_the_form_of_genre(tmp_path):
+  folder = kilt_folder(tmp_path / 'kilt')
+  mention = {'left_context': 'so', 'mention': 'he', 'right_context': 'said'}
+  rows = [
+    {'id': 'm', 'input': 'x', 'meta': mention},
+    {'id': 'd', 'input': 'one\ntwo &amp; three'},
+  ]
+  file = write(folder / 'wow-dev-kilt.jsonl', rows)
+  expected = {'m': 'so [START_ENT] he [END_ENT] said', 'd': 'one>>two & three'}
+  plain = {row['id']: row['input'] for row in rows}
+  for form, texts in (('genre', expected), ('input', plain)):
+    found = {q.query_id: q.text for q in corpus.read_queries(file, form=form)}
+    assert found == texts
+    queries = corpus.load_collection(folder, query_form=form).queries
+    assert texts.items() <= queries.items()
+    assert queries['1'] == 'who wrote it'
+  assert set(corpus.QUERY_FORMS) == {'genre', 'input'}
+  # Queries of other formats are what they are.
+  other = write(tmp_path / 'q.jsonl', [{'_id': 'q', 'text': 'a\nb &amp;'}])
+  (query,) = corpus.read_queries(other, form='genre')
+  assert query.text == 'a\nb &amp;'
+  for path in (file, other):
+    with pytest.raises(ValueError, match="form input or genre, got 'seal'"):
+      corpus.read_queries(path, form='seal')
+  corpus.check_query_form('genre')
+
+
 def test_a_file_of_pages_is_a_corpus(tmp_path):
   path = write(tmp_path / 'pages.jsonl', [TROY])
   assert list(corpus.read_documents(path)) == [
@@ -520,7 +547,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   kilt_folder(tmp_path / 'kilt')
   write(tmp_path / 'kilt' / 'nq-dev-kilt.jsonl', RECORDS['aidayago2-dev'])
-  reading, pairing, pretraining = blocks('python')
+  reading, pairing, pretraining, converting = blocks('python')
   namespace = {}
   exec(compile(reading, 'docs/kilt.md', 'exec'), namespace)
   out = capsys.readouterr().out
@@ -537,3 +564,19 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
   pages = list(kilt_pages.read_pages('kilt'))
   assert namespace['skipped'].total() == len(pages)
   assert capsys.readouterr().out == f'{namespace["skipped"]} Counter()\n'
+  hip = pathlib.Path('hip')
+  write(
+    hip / 'queries.jsonl', [{'_id': 'a', 'text': 'a'}, {'_id': 'b', 'text': ''}]
+  )
+  (hip / 'qrels').mkdir()
+  for split, rows in (('train', 'a\t7\t1\na\t12\t1\n'), ('dev', 'b\t7\t1\n')):
+    file = hip / 'qrels' / f'{split}.tsv'
+    file.write_text(f'query-id\tcorpus-id\tscore\n{rows}')
+  exec(compile(converting, 'docs/kilt.md', 'exec'), namespace)
+  pathlib.Path(
+    'kilt/nq-dev-kilt.jsonl'
+  ).unlink()  # has a record of another file
+  collection = corpus.load_collection('kilt')
+  assert collection.qrels['hip-train'] == {'a': {'7': 1, '12': 1}}
+  assert collection.qrels['hip-dev'] == {'b': {'7': 1}}
+  assert (collection.queries['a'], collection.queries['b']) == ('a', '')

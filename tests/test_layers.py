@@ -59,6 +59,7 @@ LAYER_OF = {
   'genret.ngram_example_writer': 0.5,
   'genret.corpusbrain': 0.4,
   'genret.docids.table': 0.4,
+  'genret.title_targets': 0.5,
   'genret.embeddings': 0.6,
   'genret.constraints': 1,
   'genret.docids': 1,

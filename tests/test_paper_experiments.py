@@ -94,7 +94,7 @@ def names_in(folder):
 
 def test_every_file_of_a_kind_is_known():
   assert names_in('experiments/scaling') == {*CORPORA, *INPUTS}
-  assert names_in('schemes') == {*SCHEMES, 'description'}
+  assert names_in('schemes') == {*SCHEMES, 'description', 'title'}
   known = {f't5_1_1_{size}' for size in SIZES}
   found = {name for name in names_in('models') if name.startswith('t5_1_1_')}
   assert found - known == {'t5_1_1_small'}
@@ -102,11 +102,11 @@ def test_every_file_of_a_kind_is_known():
 
 def test_the_pages_name_every_file_and_corpus():
   page = (DOCS / 'experiments.md').read_text()
-  for name in {*CORPORA, *INPUTS, *SCHEMES, 'description'}:
+  for name in {*CORPORA, *INPUTS, *SCHEMES, 'description', 'title'}:
     assert f'{name}.gin`' in page, name
   for size in SIZES:
     assert f't5_1_1_{size}.gin`' in page or f'`_{size}`' in page, size
-  for name in ('dsi', 'dsi_qg', 'nci', 'se_dsi', 'scaling'):
+  for name in ('dsi', 'dsi_qg', 'nci', 'se_dsi', 'scaling', *KILT):
     assert f'`experiments/{name}.gin`' in page
   page = (DOCS / 'corpora.md').read_text()
   assert all(f'`{name}`' in page for name in recipes.RECIPES)
@@ -222,6 +222,67 @@ def test_a_recipe_goes_with_any_model_and_scheme(recipe):
       lengths = value('%TASK_FEATURE_LENGTHS')
       assert lengths['inputs'] == INPUT_LENGTHS[recipe]
     gin.clear_config()
+
+
+# Likewise for the models that write titles of KILT's pages.
+FAIRSEQ = {
+  '%LABEL_SMOOTHING': 0.1,
+  '%Z_LOSS': 0.0,
+  '%NUM_DECODES': 10,
+  '%DECODING': {'length_penalty': 'length', 'alpha': 1.0},
+  '%QUERY_FORM': 'genre',
+  'train.train.query_form': 'genre',
+  'fairseq_optimizer.clipped_adamw.learning_rate': 3e-5,
+  'fairseq_optimizer.clipped_adamw.weight_decay': 0.01,
+  'fairseq_optimizer.clipped_adamw.clip_norm': 0.1,
+  'fairseq_optimizer.clipped_adamw.b2': 0.999,
+}
+KILT = {
+  'genre_kilt': {
+    '%TRAIN_STEPS': 200_000,
+    'fairseq_optimizer.clipped_adamw.train_steps': 200_000,
+    'fairseq_optimizer.clipped_adamw.warmup_steps': 500,
+    '%TASK_FEATURE_LENGTHS': {'inputs': 640, 'targets': 17},
+    'kilt.mixture.targets': 'each',
+    'kilt.mixture.rates': 'proportional',
+    'kilt.mixture.templates': True,
+    'kilt.mixture.bleu': 0.5,
+    '%DROPOUT_RATE': 0.1,
+  },
+  'corpusbrain_pretrain': {
+    '%TRAIN_STEPS': 240_000,
+    'fairseq_optimizer.clipped_adamw.train_steps': 240_000,
+    'fairseq_optimizer.clipped_adamw.warmup_steps': 24_000,
+    '%TASK_FEATURE_LENGTHS': {'inputs': 640, 'targets': 96},
+    'corpusbrain.mixture.reading': 'paper',
+    '%DROPOUT_RATE': 0.1,
+  },
+  'corpusbrain_finetune': {
+    '%TRAIN_STEPS': 35_000,
+    'fairseq_optimizer.clipped_adamw.train_steps': 35_000,
+    'fairseq_optimizer.clipped_adamw.warmup_steps': 3_500,
+    '%TASK_FEATURE_LENGTHS': {'inputs': 640, 'targets': 96},
+    'kilt.mixture.targets': 'joined',
+    'kilt.mixture.target_length': 96,
+    'checkpoints.load_config.folder': 'the INITIAL_CHECKPOINT_PATH',
+  },
+}
+
+
+@pytest.mark.parametrize('experiment', KILT)
+def test_experiments_of_kilt_are_those_of_the_papers(experiment):
+  parse(experiment)
+  expected = FAIRSEQ | KILT[experiment]
+  found = {name: value(name) for name in expected}
+  # What is a macro in a dictionary, too.
+  lengths = found['%TASK_FEATURE_LENGTHS']
+  found['%TASK_FEATURE_LENGTHS'] = {
+    side: length
+    if isinstance(length, int)
+    else gin.query_parameter(f'%{length.scopes[0]}')
+    for side, length in lengths.items()
+  }
+  assert found == expected
 
 
 def test_every_paper_has_a_recipe_and_an_experiment():

@@ -304,7 +304,7 @@ def test_batches_of_the_mixture_fit_the_model(folders):
 def test_registering_again_does_nothing(folders, monkeypatch):
   name = register(folders, 'again', rates={'retrieval': 2})
   task = seqio.get_mixture_or_task(f'{name}_retrieval')
-  monkeypatch.setattr(retrieval, '_add_task', lambda *_, **__: 1 / 0)
+  monkeypatch.setattr(retrieval, 'add_task', lambda *_, **__: 1 / 0)
   assert register(folders, 'again', rates={'retrieval': 2}) == name == 'again'
   assert seqio.get_mixture_or_task(f'{name}_retrieval') is task
 

@@ -26,6 +26,8 @@ def test_a_folder_is_claimed_once(tmp_path):
   run_folders.claim(tmp_path, {'seed': 0, 'lengths': [1, 2]})
   with pytest.raises(ValueError, match=r'Expected seed=0, as .*, got 1; train'):
     run_folders.claim(tmp_path, {'seed': 1, 'lengths': [1, 2]})
+  with pytest.raises(ValueError, match=r'Expected seed=0, as .*, got None'):
+    run_folders.claim(tmp_path, {'lengths': [1, 2]})
 
 
 def test_log_drops_what_is_run_again(tmp_path):

@@ -356,12 +356,14 @@ def test_command_answers_and_writes_runs(run_folder, tmp_path, capsys):
   ],
 )
 def test_command_checks_before_it_decodes(
-  tmp_path, capsys, query_id, output, words, message
+  tmp_path, tmp_path_factory, capsys, query_id, output, words, message
 ):
   queries = tmp_path / 'queries.jsonl'
   queries.write_text(json.dumps({'_id': query_id, 'text': 'bada'}))
-  # The run does not even exist: nothing of it was opened.
-  arguments = ['--run', 'nowhere', '--queries', str(queries), *words]
+  # There are settings alone: nothing else of the run was opened.
+  run = tmp_path_factory.mktemp('run')
+  write_settings(run, SETTINGS | {'corpus': ''})
+  arguments = ['--run', str(run), '--queries', str(queries), *words]
   arguments += ['--output', str(tmp_path / output)]
   assert tools.main(['search', *arguments]) == 2
   assert re.fullmatch(f'genret search: {message}\n', capsys.readouterr().err)

@@ -33,7 +33,7 @@ from genret import explain, explain_page, run_formats, run_journal
 from genret.corpus import Document, Query, read_queries
 from genret.dense_searcher import DenseSearcher
 from genret.runs import Hit
-from genret.searcher import Searcher
+from genret.searcher import Searcher, query_form
 from genret.text_files import write_text
 from genret.text_spans import DocumentText
 
@@ -240,12 +240,10 @@ def _option(
 
 def _search_file(arguments: argparse.Namespace) -> None:
   """Answers a file of queries, batch by batch, and writes what was asked."""
-  queries = list(read_queries(arguments.queries))
   output = Path(arguments.output)
   # Now, and not when everything is decoded.
   if _format(arguments) == 'trec':
     _check_words([arguments.tag or 'genret'], 'tag')
-    _check_words((query.query_id for query in queries), 'query id')
   _check_output(output, '--output')
   if arguments.html is not None:
     if Path(arguments.html).resolve() == output.resolve():
@@ -254,6 +252,10 @@ def _search_file(arguments: argparse.Namespace) -> None:
         'rename one.'
       )
     _check_output(Path(arguments.html), '--html')
+  form = query_form(arguments.run)
+  queries = list(read_queries(arguments.queries, form=form))
+  if _format(arguments) == 'trec':
+    _check_words((query.query_id for query in queries), 'query id')
   searcher = Searcher.load(arguments.run)
   if _format(arguments) == 'trec':
     _check_words(searcher.doc_ids, 'document id')
