@@ -20,6 +20,7 @@ page's own title alone.
 """
 
 import collections
+import copy
 import dataclasses
 import hashlib
 import pathlib
@@ -87,17 +88,17 @@ class Recipe:
         f'Expected reading to be {" or ".join(corpusbrain.READINGS)}, got '
         f'{self.reading!r}; choose one.'
       )
-    known = [f.name for f in dataclasses.fields(corpusbrain.Options)]
-    if unknown := sorted(set(self.options) - set(known)):
+    names = [f.name for f in dataclasses.fields(corpusbrain.Options)]
+    if unknown := sorted(set(self.options) - set(names)):
       raise ValueError(
-        f'Expected options of {", ".join(known)}, got {unknown[0]!r}; correct '
+        f'Expected options of {", ".join(names)}, got {unknown[0]!r}; correct '
         'its name.'
       )
     self.resolved()  # refuses values that cannot be
 
   def resolved(self) -> corpusbrain.Options:
     """The reading with its changes."""
-    changes = {
+    changes: dict[str, Any] = {
       name: tuple(value) if isinstance(value, list) else value
       for name, value in self.options.items()
     }
@@ -114,8 +115,9 @@ class Recipe:
       'corpus_hash': table.meta.get('corpus_hash'),
       'docids_hash': table.hash,
       'vocabulary_hash': table.meta.get(vocabulary_lib.HASH_FIELD),
-      'options': {k: list(v) if isinstance(v, tuple) else v
-                  for k, v in options.items()},
+      'options': {
+        k: list(v) if isinstance(v, tuple) else v for k, v in options.items()
+      },
       'multi_title': self.multi_title,
       'withheld': _hash_of_lines(self.withhold),
       'drop': sorted(self.drop) if self.withhold else [],
@@ -144,6 +146,11 @@ class Maker:
       `corpusbrain.anchor_histogram`; before `multi_title` cuts them.
   """
 
+  skipped: collections.Counter[str]
+  leaks: collections.Counter[str]
+  examples: collections.Counter[str]
+  anchors: collections.Counter[int]
+
   def __init__(
     self,
     recipe: Recipe,
@@ -161,10 +168,6 @@ class Maker:
       ValueError: for a page that the table does not name, and a separator that
         the vocabulary cannot spell or that would not part titles.
     """
-    self.skipped: collections.Counter[str] = collections.Counter()
-    self.leaks: collections.Counter[str] = collections.Counter()
-    self.examples: collections.Counter[str] = collections.Counter()
-    self.anchors: collections.Counter[int] = collections.Counter()
     self._recipe = recipe
     self._options = recipe.resolved()
     self._table = DocidTable.load(docids)
@@ -185,6 +188,23 @@ class Maker:
       _records(recipe.withhold), kilt_survey.titled(titles)
     )
     self._queries = _queries(recipe)
+    self._count_anew()
+
+  def fresh(self) -> 'Maker':
+    """The same with counts of its own; what all pages share is not read again."""
+    other = copy.copy(self)
+    other._count_anew()
+    return other
+
+  @property
+  def tasks(self) -> tuple[str, ...]:
+    """Those that are wanted."""
+    return tuple(self._recipe.tasks)
+
+  @property
+  def seed(self) -> int:
+    """That of the recipe."""
+    return self._recipe.seed
 
   @property
   def short_queries(self) -> int:
@@ -222,6 +242,12 @@ class Maker:
       Row(example, source, self._target(example))
       for example, source in zip(kept, sources, strict=True)
     ]
+
+  def _count_anew(self) -> None:
+    self.skipped = collections.Counter()
+    self.leaks = collections.Counter()
+    self.examples = collections.Counter()
+    self.anchors = collections.Counter()
 
   def _target(self, example: Example) -> list[int]:
     titles = example.titles
@@ -268,9 +294,7 @@ class Maker:
         f'Expected a separator that the vocabulary can spell, it cannot spell '
         f'{separator!r}; {advice}'
       )
-    row = _first_with(
-      self._table.token_rows_DxL, self._table.lengths_D, tokens
-    )
+    row = _first_with(self._table.token_rows_DxL, self._table.lengths_D, tokens)
     if row is not None:
       raise ValueError(
         f'Expected identifiers without the pieces of the separator '

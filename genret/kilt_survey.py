@@ -91,9 +91,7 @@ def survey(
   """
   files = page_files(paths)
   sizes = [file.stat().st_size for file in files]
-  wanted = [
-    max(1, round(shards * size / max(1, sum(sizes)))) for size in sizes
-  ]
+  wanted = [max(1, round(shards * size / max(1, sum(sizes)))) for size in sizes]
   titles: dict[str, str] = {}
   parts: list[Part] = []
 
@@ -141,8 +139,6 @@ def _with_cursors(
 ) -> Iterator[tuple[Page, Cursor]]:
   """Pages, each with the cursor behind it."""
   behind: list[Cursor] = []
-  for page in kilt_pages.read_pages(
-    file, start=start, on_cursor=behind.append
-  ):
+  for page in kilt_pages.read_pages(file, start=start, on_cursor=behind.append):
     yield page, behind.pop()
     behind.clear()  # those of blank lines
