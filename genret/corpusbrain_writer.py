@@ -245,7 +245,7 @@ def _record(
         ),
       }
     )
-  ).SerializeToString()
+  ).SerializeToString(deterministic=True)
 
 
 @contextlib.contextmanager

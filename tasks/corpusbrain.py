@@ -249,13 +249,16 @@ class _Source(seqio.DataSource):
     num_epochs: int | None = 1,
   ) -> tf.data.Dataset:
     """As seqio has it."""
-    del split, shuffle, seed, sequence_length, use_cached, num_epochs
-    if shard_info is not None and shard_info.num_shards > 1:
-      raise ValueError(
-        f'Expected one reader of examples that are made in memory, got '
-        f'{shard_info.num_shards}; write them with `genret examples corpusbrain` '
-        'and set USE_CACHED_TASKS.'
-      )
+    # Of one shard, seqio cuts out what each of several readers gets.
+    del (
+      split,
+      shuffle,
+      seed,
+      shard_info,
+      sequence_length,
+      use_cached,
+      num_epochs,
+    )
     tokens = tf.TensorSpec([None], tf.int32)
     return tf.data.Dataset.from_generator(
       self._rows,
