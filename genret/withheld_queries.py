@@ -57,6 +57,8 @@ class WithheldQueries:
 
   def found_in(self, text: str) -> bool:
     """Whether a text has a run of RUN words of a query, or a whole shorter one."""
+    if not self._starts:
+      return False
     words = _words(text)
     if self._starts.isdisjoint(_runs(words, LEAST)):
       return False

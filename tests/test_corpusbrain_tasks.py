@@ -626,7 +626,9 @@ def test_pages_are_given_once(folders, tmp_path):
 
 
 @beam
-@pytest.mark.parametrize('workers', [1, 2])
+@pytest.mark.parametrize(
+  'workers', [1, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_beam_writes_the_same_files(folders, tmp_path, workers, capfd):
   kilt, titles = folders
   options = [f'{name}={value}' for name, value in LOW.items() if name[0] == 'm']
