@@ -262,6 +262,19 @@ def test_a_separator_of_several_pieces_is_searched_for():
   assert 50 < found < 290
 
 
+def test_the_bare_title_is_meant_wherever_its_page_stands(folders):
+  kilt, titles = folders
+  found = kilt_survey.survey([kilt])
+  recipe = Recipe(options=LOW)
+  makers = [
+    Maker(recipe, titles, listed)
+    for listed in (found.titles, found.titles[::-1])
+  ]
+  for of in kilt_pages.read_pages(kilt):
+    first, second = (maker.rows(of) for maker in makers)
+    assert first == second
+
+
 # --- What is left out.
 
 
@@ -342,9 +355,11 @@ def test_evidence_and_queries_are_left_out_and_counted(folders, tmp_path):
 @pytest.mark.parametrize('packed', [False, True], ids=['plain', 'gz'])
 @pytest.mark.parametrize('shards', [1, 5])
 def test_written_examples_are_those_in_memory(
-  folders, tmp_path, packed, shards
+  folders, tmp_path, packed, shards, monkeypatch
 ):
   _, titles = folders
+  if shards > 1:  # more examples than are mixed at a time
+    monkeypatch.setattr(corpusbrain_writer, '_BUFFER', 2)
   names = ['a.jsonl.gz', 'b.jsonl'] if packed else ['a.jsonl', 'b.jsonl']
   halves = pages_of(0)[:5], pages_of(0)[5:]
   for name, half in zip(names, halves, strict=True):
@@ -597,6 +612,37 @@ def test_every_page_is_in_one_part(
   shutil.rmtree(folder)
 
 
+COUNTS = st.builds(
+  corpusbrain_cache.Counts,
+  pages=st.integers(0, 9),
+  **{
+    field: st.dictionaries(st.sampled_from('abc'), st.integers(1, 9))
+    for field in ('tokens', 'most_tokens', 'examples', 'leaks', 'anchors')
+  },
+)
+
+
+@hypothesis.given(of=st.lists(COUNTS, max_size=4))
+def test_counts_add_up(of):
+  found = corpusbrain_cache.total(of)
+  assert found.pages == sum(counts.pages for counts in of)
+  for field in ('tokens', 'most_tokens', 'examples', 'leaks', 'anchors'):
+    join = max if field == 'most_tokens' else sum
+    columns = [getattr(counts, field) for counts in of]
+    assert getattr(found, field) == {
+      key: join(column[key] for column in columns if key in column)
+      for key in sorted({key for column in columns for key in column})
+    }
+
+
+def test_counts_are_kept(tmp_path):
+  counts = corpusbrain_cache.Counts(pages=3, examples={'lps': 2}, seconds=0.5)
+  assert corpusbrain_cache.read_counts(tmp_path, 'a', 7) is None
+  corpusbrain_cache.write_counts(tmp_path, 'a', 7, counts)
+  assert corpusbrain_cache.read_counts(tmp_path, 'a', 7) == counts
+  assert corpusbrain_cache.read_counts(tmp_path, 'a', 8) is None
+
+
 def test_surveys_are_kept(folders, tmp_path):
   for files in ([folders[0]], [write_empty(tmp_path)]):
     found = kilt_survey.survey(files, shards=3)
@@ -653,6 +699,17 @@ def test_beam_writes_the_same_files(folders, tmp_path, workers, capfd):
   expected = counted('beamed')
   register(folders, 'beamed', seed=2, cache=tmp_path / 'beam')
   assert counted('beamed', use_cached=True) == expected
+
+
+@beam
+def test_beam_stops_where_a_part_fails(folders, tmp_path):
+  from genret import corpusbrain_beam
+
+  assert '--direct_num_workers=3' in corpusbrain_beam.local_options(3)
+  with pytest.raises(Exception, match='under the same paths'):
+    corpusbrain_beam.run_parts(
+      str(tmp_path), 'gone', [0], options=['--runner=DirectRunner']
+    )
 
 
 @beam
