@@ -3,7 +3,8 @@
 """Installs genret; `tasks/`, `tools/` and `gin_configs/` go under the package.
 
 A requirement here is a lower bound. The exact versions that the tests run with
-are in constraints.txt, which the Makefile uses.
+are in constraints.txt, which the Makefile uses; those of [beam], the one extra with
+an upper bound, are in constraints-beam.txt.
 """
 
 import pathlib
@@ -27,7 +28,7 @@ _CORE = [
   'safetensors>=0.5',
   'scikit-learn>=1.5',
   'scipy>=1.15',
-  'sentencepiece>=0.2.3',
+  'sentencepiece>=0.2.2',
   'tqdm>=4.66',
 ]
 
@@ -81,6 +82,15 @@ _T5X = [
   'jaxtyping>=0.3',
 ]
 
+# Many workers on CorpusBrain's examples. Beam 2.77 wants protobuf<7, beside which
+# seqio cannot read sentencepiece 0.2.3: its generated code is of protobuf 7.36.
+# 0.2.2 cuts text alike, but trains other vocabularies, so this is no part of [dev]:
+# an environment of its own has the pins of constraints-beam.txt.
+_BEAM = [
+  'apache-beam>=2.77',
+  'sentencepiece<0.2.3',
+]
+
 
 def _version() -> str:
   source = (_HERE / 'genret' / '__init__.py').read_text(encoding='utf-8')
@@ -126,6 +136,7 @@ setuptools.setup(
     'eval': _EVAL,
     'dev': _TRAIN + _EVAL + _DEV,
     't5x': _TRAIN + _T5X,
+    'beam': _TRAIN + _BEAM,
   },
   entry_points={'console_scripts': ['genret = genret.tools:command']},
   classifiers=[

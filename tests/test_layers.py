@@ -58,6 +58,12 @@ LAYER_OF = {
   'genret.ngram_example_files': 0.4,
   'genret.ngram_example_writer': 0.5,
   'genret.corpusbrain': 0.4,
+  'genret.withheld_queries': 0.1,
+  'genret.kilt_survey': 0.1,
+  'genret.corpusbrain_cache': 0.2,
+  'genret.corpusbrain_tokens': 0.5,
+  'genret.corpusbrain_writer': 2.1,
+  'genret.corpusbrain_beam': 2.2,
   'genret.docids.table': 0.4,
   'genret.title_targets': 0.5,
   'genret.embeddings': 0.6,
@@ -95,9 +101,12 @@ TOP_LAYER = 4  # may import everything
 ENTRANCES = {'genret', 'genret.__main__'}
 
 EXPERIMENT_LANE = (
+  'genret.corpusbrain_beam',
+  'genret.corpusbrain_writer',
   'genret.features',
   'genret.ngram_features',
   'genret.tasks',
+  'genret.tools._examples_corpusbrain',
   'genret.tools._study_dsi',
   'genret.tools._study_seal',
   'genret.tools.quickstart',
@@ -105,6 +114,7 @@ EXPERIMENT_LANE = (
   'genret.train',
 )
 EXPERIMENT_LIBRARIES = {
+  'apache_beam',
   'clu',
   'gin',
   'seqio',

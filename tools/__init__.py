@@ -23,6 +23,7 @@ _BENCH = 'bench_'
 
 # What each optional library is installed with, by the name it is imported by.
 _EXTRA_OF = {
+  'apache_beam': 'beam',
   'clu': 'train',
   'gin': 'train',
   'rapidfuzz': 'train',

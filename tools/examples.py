@@ -1,14 +1,16 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Write training examples of SEAL or MINDER, with several processes.
+"""Write training examples of SEAL, MINDER or CorpusBrain, with several processes.
 
 An experiment reads the folder in place of the corpus: `ngrams.mixture.examples`.
 A run that was killed goes on where it was, and the files do not depend on --jobs.
+`genret examples corpusbrain --help` tells of pre-training on pages with links.
 
 Example:
   genret examples --corpus my_beir_folder --output examples --jobs 8
   genret examples --corpus my_beir_folder --output examples --recipe minder \\
     --pseudo-queries pseudo_queries.jsonl --option supervised.queries=8
+  genret examples corpusbrain --corpus kilt --docids titles --output cache
 """
 
 import argparse
@@ -24,6 +26,11 @@ from genret.ngram_examples import RECIPES, Supervised, Unsupervised
 
 def main(argv: Sequence[str]) -> int:
   """Runs `genret examples`."""
+  if list(argv[:1]) == ['corpusbrain']:
+    # It needs TensorFlow, the others do not.
+    from genret.tools import _examples_corpusbrain
+
+    return _examples_corpusbrain.main(argv[1:])
   arguments = _parser().parse_args(list(argv))
   supervised, unsupervised = _options(arguments.recipe, arguments.option)
   start = time.perf_counter()
