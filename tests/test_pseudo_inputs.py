@@ -258,6 +258,17 @@ def test_seeds_differ():
   assert first != other
 
 
+def test_pages_of_the_same_text_differ_in_what_is_drawn():
+  one = dataclasses.replace(SMALL, relations=1, mentions=1)
+  drawn = {style: set() for style in STYLES}
+  for page_id in '1234567':
+    page = dataclasses.replace(PAGE, page_id=page_id)
+    for style in STYLES:
+      first, *_ = of(style, page=page, options=one)
+      drawn[style].add(first.source)
+  assert [len(drawn[style]) > 1 for style in STYLES] == [True] * 4 + [False]
+
+
 def test_relations_of_records():
   rows = ['{"id": "1", "input": "A [SEP] country"}']
   rows += ['{"id": "2", "input": "B [SEP] c [SEP]  founded by "}']
