@@ -39,10 +39,11 @@ pytestmark = pytest.mark.optax
 FOLDER = pathlib.Path(next(iter(genret.gin_configs.__path__)))
 EXPERIMENTS = sorted(p.name for p in (FOLDER / 'experiments').glob('*.gin'))
 SIZELESS = 't5_1_1.gin'
-PAWA = 'pawa.gin'  # goes behind another model
+PAWA, ADAPTERS = 'pawa.gin', 'adapters.gin'  # go behind another model
 NCI = 'nci.gin'
 MODELS = sorted(
-  {p.name for p in (FOLDER / 'models').glob('*.gin')} - {SIZELESS, PAWA}
+  {p.name for p in (FOLDER / 'models').glob('*.gin')}
+  - {SIZELESS, PAWA, ADAPTERS}
 )
 RUNS = sorted((FOLDER / 'runs').glob('*.gin'))
 FROM_CHECKPOINT = 'from_checkpoint.gin'
