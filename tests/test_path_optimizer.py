@@ -129,3 +129,15 @@ def test_nothing_of_the_name_is_an_error():
     ValueError, match="named 'encode' to train, the model has"
   ):
     only(optax.sgd(1.0), name='encode').init(PARAMS)
+
+
+def test_what_is_frozen_changes_no_bit():
+  params = {'a': jnp.array([-0.0, 0.0, 1.0]), 'b': jnp.ones(2)}
+  optimizer = only(optax.adamw(1.0), name='b')
+  state = optimizer.init(params)
+  updates, _ = optimizer.update(params, state, params)
+  found = optax.apply_updates(params, updates)
+  assert np.asarray(found['a']).tobytes() == np.asarray(params['a']).tobytes()
+  assert np.all(found['b'] < 1)
+  held = [leaf.shape for leaf in jax.tree.leaves(state) if leaf.ndim]
+  assert held == [(2,), (2,)]
