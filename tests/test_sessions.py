@@ -2,19 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """A corpus in sessions, and KILT folders of them."""
 
+import collections
 import gzip
 import json
 import math
+import pathlib
 import random
+import re
 
 import hypothesis
 import kilt_files
+import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import strategies as st
 
-from genret import corpus, kilt_pages, kilt_records, sessions, tools
+from genret import corpus, kilt_pages, kilt_records, sessions, tools, unseen
 from genret.corpora import recipes, session_folders
 from genret.corpora.beir_writer import new_folder, text_file
+from genret.corpora.public_files import PublicFiles
+from genret.docids.table import DocidTable
 
 IDS = [str(number) for number in range(20_000)]
 
@@ -28,6 +35,14 @@ def test_shares_hold_in_expectation():
   for count, share in zip(counts, sessions.SHARES, strict=True):
     spread = math.sqrt(len(IDS) * share * (1 - share))
     assert abs(count - share * len(IDS)) < 4 * spread
+
+
+def test_fractions_look_uniform():
+  found = [unseen.fraction('a', number) for number in range(2000)]
+  assert min(found) >= 0
+  assert max(found) < 1
+  assert scipy.stats.kstest(found, 'uniform').pvalue > 0.01
+  assert unseen.fraction('b', 0) != found[0]
 
 
 def test_a_document_is_decided_by_seed_and_id_alone():
@@ -91,7 +106,7 @@ def test_a_query_belongs_to_the_latest_session_of_its_evidence():
     assert sessions.of_query(split, evidence) == session
 
 
-def write_kilt(folder, *, pages=80, records=200, ending=''):
+def write_kilt(folder, *, pages=80, records=200, words=3, ending=''):
   """Pages 0, 1 ..., and a task file of records with one to four of them."""
   folder.mkdir()
   rng = random.Random(0)
@@ -99,7 +114,7 @@ def write_kilt(folder, *, pages=80, records=200, ending=''):
     {
       'wikipedia_id': str(number),
       'wikipedia_title': f'Tïtle {number}',
-      'text': [f'Tïtle {number}\n', 'Words of it.\n'],
+      'text': [f'Tïtle {number}\n', 'Words of it. ' * (words // 3) + '\n'],
     }
     for number in range(pages)
   ]
@@ -194,7 +209,9 @@ def test_folders_of_sessions(tmp_path, cumulative, ending):
 
 def test_records_of_a_session_are_read_again(tmp_path):
   write_kilt(tmp_path / 'in')
-  recipes.build_sessions(tmp_path / 'in', tmp_path / 'out', compress=False)
+  session_folders.kilt_sessions(
+    PublicFiles(tmp_path / 'in'), tmp_path / 'out', compress=False
+  )
   split = sessions.drawn()
   for session in range(5):
     folder = session_folders.folder_of(tmp_path / 'out', session)
@@ -287,3 +304,63 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path):
   with pytest.raises(FileExistsError, match='Expected --output to be a new'):
     with new_folder(tmp_path / 'out'):
       pass
+
+
+PAGE = pathlib.Path(__file__).parent.parent / 'docs' / 'kilt.md'
+
+
+def test_the_section_of_the_page_runs(tmp_path, monkeypatch, capsys):
+  text = PAGE.read_text(encoding='utf-8')
+  section = text.split('## New pages (CorpusBrain++)')[1].split('\n## ')[0]
+  blocks = re.findall(r'^```(\w*)\n(.*?)^```$', section, re.M | re.S)
+  commands, learning, flags, measuring = (block for _, block in blocks)
+  assert [name for name, _ in blocks] == ['', 'python', '', 'python']
+  monkeypatch.chdir(tmp_path)
+  write_kilt(tmp_path / 'kilt', words=140)
+  slots = [
+    {
+      'id': f'x{number}',
+      'input': f'x [SEP] relation {number}',
+      'output': [{'provenance': [{'wikipedia_id': str(number)}]}],
+    }
+    for number in range(80)
+  ]
+  kilt_files.write(tmp_path / 'kilt' / 'trex-train-kilt.jsonl', slots)
+  for line in commands.splitlines():
+    command, *words = line.split()
+    assert command == 'genret'
+    assert tools.main(words) == 0
+  old, new = (DocidTable.load(f'titles_{number}') for number in range(2))
+  named = [
+    {
+      name: row[:length].tolist()
+      for name, row, length in zip(
+        table.doc_ids, table.token_rows_DxL, table.lengths_D, strict=True
+      )
+    }
+    for table in (old, new)
+  ]
+  assert named[0].items() < named[1].items()
+  meta = json.loads(pathlib.Path('sessions/sessions.json').read_text())
+  assert (len(old), len(new)) == (meta['pages'][0], sum(meta['pages'][:2]))
+  for number in range(2):
+    vectors = np.random.default_rng(number).normal(
+      size=(meta['pages'][number], 3)
+    )
+    np.save(f'session_{number}.npy', vectors)
+  capsys.readouterr()
+  namespace = {}
+  exec(compile(learning, 'docs/kilt.md', 'exec'), namespace)
+  out = capsys.readouterr().out
+  assert namespace['skipped'] == {}
+  assert 0 < len(namespace['chosen']) <= meta['pages'][1]
+  lines = collections.Counter(line.split()[0] for line in out.splitlines())
+  pages = meta['pages'][1] + len(namespace['chosen'])
+  assert lines['dialogue'] == pages
+  assert lines['slot_filling'] == 3 * pages
+  for file in re.findall(r'--gin_file=(\S+)', flags):
+    assert (PAGE.parent.parent / 'gin_configs' / file).is_file()
+  exec(compile(measuring, 'docs/kilt.md', 'exec'), namespace)
+  out = capsys.readouterr().out.splitlines()
+  assert len(out) == 3
+  assert 'average_performance=0.6, backward_transfer=-0.15' in out[2]
