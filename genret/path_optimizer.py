@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 
@@ -58,6 +59,46 @@ def by_path(
     return found
 
   return optax.multi_transform(dict(optimizers), labels)
+
+
+def only(
+  optimizer: optax.GradientTransformation, *, name: str
+) -> optax.GradientTransformation:
+  """Trains the parameters under a name; no bit of the others changes.
+
+  A frozen backbone with adapters (Houlsby et al., ICML 2019): the optimizer sees
+  the gradients of the adapters alone, and has no state for the backbone.
+
+  Args:
+    optimizer: of what is trained.
+    name: in the tree of parameters, at any depth: 'adapter', or 'decoder'.
+
+  Raises:
+    ValueError: where parameters are seen, if nothing has that name.
+  """
+
+  def labels(params: Any) -> Any:
+    found = jax.tree_util.tree_map_with_path(
+      lambda path, _: (
+        'trained'
+        if name
+        in jax.tree_util.keystr(path, simple=True, separator='/').split('/')
+        else 'frozen'
+      ),
+      params,
+    )
+    if 'trained' not in jax.tree.leaves(found):
+      raise ValueError(
+        f'Expected parameters named {name!r} to train, the model has none; with '
+        'models/adapters.gin behind it, it has adapters.'
+      )
+    return found
+
+  # To add 0 would make a 0 of -0.
+  frozen = optax.stateless(
+    lambda updates, _: jax.tree.map(lambda x: jnp.full_like(x, -0.0), updates)
+  )
+  return optax.multi_transform({'trained': optimizer, 'frozen': frozen}, labels)
 
 
 def _path_of(name: str, paths: Mapping[str, Any]) -> str:

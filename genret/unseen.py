@@ -33,7 +33,7 @@ def unseen_documents(
       f'Expected a share of unseen documents from 0 to 1, got {share}.'
     )
   return frozenset(
-    doc_id for doc_id in doc_ids if _fraction(doc_id, seed) < share
+    doc_id for doc_id in doc_ids if fraction(seed, doc_id) < share
   )
 
 
@@ -65,7 +65,7 @@ def split_queries(
   return found
 
 
-def _fraction(doc_id: str, seed: int) -> float:
-  """A number in [0, 1) that looks random."""
-  digest = hashlib.sha256(f'{seed} {doc_id}'.encode()).digest()
+def fraction(*parts: int | str) -> float:
+  """A number in [0, 1) that looks random, of whatever the parts name."""
+  digest = hashlib.sha256(' '.join(map(str, parts)).encode()).digest()
   return int.from_bytes(digest[:8], 'big') / 2**64

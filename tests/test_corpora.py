@@ -816,4 +816,5 @@ def test_help_lists_the_corpora(capsys):
   with pytest.raises(SystemExit):
     tools.main(['corpus', '--help'])
   out = capsys.readouterr().out
-  assert all(f'\n  {name} ' in out for name in recipes.RECIPES)
+  names = [*recipes.RECIPES, recipes.SESSIONS]
+  assert all(f'\n  {name} ' in out for name in names)

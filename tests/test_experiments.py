@@ -40,10 +40,11 @@ pytestmark = pytest.mark.optax
 FOLDER = pathlib.Path(next(iter(genret.gin_configs.__path__)))
 EXPERIMENTS = sorted(p.name for p in (FOLDER / 'experiments').glob('*.gin'))
 SIZELESS = 't5_1_1.gin'
-PAWA = 'pawa.gin'  # goes behind another model
+PAWA, ADAPTERS = 'pawa.gin', 'adapters.gin'  # go behind another model
 NCI = 'nci.gin'
 MODELS = sorted(
-  {p.name for p in (FOLDER / 'models').glob('*.gin')} - {SIZELESS, PAWA}
+  {p.name for p in (FOLDER / 'models').glob('*.gin')}
+  - {SIZELESS, PAWA, ADAPTERS}
 )
 RUNS = sorted((FOLDER / 'runs').glob('*.gin'))
 FROM_CHECKPOINT = 'from_checkpoint.gin'
@@ -347,6 +348,46 @@ def test_any_model_can_have_pawa(name, prepared):
   none = {'embedding_init': None, 'logits_init': None}
   without = config.replace(pawa_layers=0, pawa_first_token=0, **none)
   assert without == plain.replace(**none)
+
+
+@pytest.mark.parametrize('name', MODELS)
+def test_any_model_can_have_adapters(name, prepared):
+  plain = configured_model(prepared, name).config
+  gin.clear_config()
+  config = configured_model(prepared, name, ADAPTERS).config
+  none = {'embedding_init': None, 'logits_init': None}
+  assert config.adapter_dim == 64
+  assert config.replace(adapter_dim=0, **none) == plain.replace(**none)
+
+
+def test_adapters_are_trained_alone(prepared_for, tmp_path):
+  """From a plain model, whose weights stay as they are."""
+  experiment = 'dsi_squadshifts_pretrained.gin'
+  prepared = prepared_for(experiment)
+  files = [
+    'runs/genret_train.gin',
+    f'experiments/{experiment}',
+    f'models/{ADAPTERS}',
+    f'recipes/{ADAPTERS}',
+  ]
+  arguments = bindings(experiment, prepared, tmp_path / 'run', TRAIN_STEPS=2)
+  lengths = {'inputs': 32, 'targets': 16}
+  arguments += [
+    f'--gin.TASK_FEATURE_LENGTHS={lengths}',
+    '--gin.EVAL_PERIOD=0',
+    '--gin.fairseq_optimizer.clipped_adamw.warmup_steps=0',
+  ]
+  words = [f'--gin_file={file}' for file in files] + arguments
+  assert train_tool.main(words) == 0
+  _, plain = checkpoints.load_model(prepared['INITIAL_CHECKPOINT_PATH'])
+  config, params = checkpoints.load_model(tmp_path / 'run')
+  assert config.adapter_dim == 64
+  mine = [params[stack]['layers_0'].pop('adapter') for stack in STACKS]
+  jax.tree.map(np.testing.assert_array_equal, params, plain)
+  assert all(np.any(part['up']['kernel']) for part in mine)
+
+
+STACKS = ('encoder', 'decoder')
 
 
 def test_the_parts_of_nci_train_together(prepared_for, tmp_path):

@@ -547,7 +547,7 @@ def test_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   kilt_folder(tmp_path / 'kilt')
   write(tmp_path / 'kilt' / 'nq-dev-kilt.jsonl', RECORDS['aidayago2-dev'])
-  reading, pairing, pretraining, converting = blocks('python')
+  reading, pairing, pretraining, converting, *_ = blocks('python')
   namespace = {}
   exec(compile(reading, 'docs/kilt.md', 'exec'), namespace)
   out = capsys.readouterr().out

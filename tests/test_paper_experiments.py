@@ -109,7 +109,8 @@ def test_the_pages_name_every_file_and_corpus():
   for name in ('dsi', 'dsi_qg', 'nci', 'se_dsi', 'scaling', *KILT):
     assert f'`experiments/{name}.gin`' in page
   page = (DOCS / 'corpora.md').read_text()
-  assert all(f'`{name}`' in page for name in recipes.RECIPES)
+  names = [*recipes.RECIPES, recipes.SESSIONS]
+  assert all(f'`{name}`' in page for name in names)
 
 
 @pytest.mark.parametrize('corpus', CORPORA)

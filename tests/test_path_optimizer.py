@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import traverse_util
 
 from genret.models import checkpoints
-from genret.path_optimizer import by_path
+from genret.path_optimizer import by_path, only
 
 pytestmark = pytest.mark.optax
 
@@ -18,6 +19,15 @@ PARAMS = {
   'encoder_b': jnp.full(2, 3.0),
   'decoder': {'layers_0': {'x': jnp.full(2, -1.0)}},
 }
+
+
+def pick_flat(tree, keys):
+  """Some leaves by their paths."""
+  flat = traverse_util.flatten_dict(tree, sep='/')
+  return {key: flat[key] for key in keys}
+
+
+FLAT = traverse_util.flatten_dict(PARAMS, sep='/')
 
 
 def run(optimizer, params, pick=lambda tree: tree, steps=3):
@@ -94,3 +104,40 @@ def test_its_state_is_kept_in_checkpoints(tmp_path):
     np.any(a != b)
     for a, b in zip(*map(jax.tree.leaves, (state, after)), strict=True)
   )
+
+
+@pytest.mark.parametrize('name', ['x', 'layers_0', 'encoder'])
+def test_only_a_name_is_trained(name):
+  inner = optax.chain(optax.clip_by_global_norm(0.1), optax.adamw(1e-2))
+  found = run(only(inner, name=name), PARAMS)
+  paths = [path.split('/') for path in FLAT]
+  mine = {
+    key: FLAT[key]
+    for key, path in zip(FLAT, paths, strict=True)
+    if name in path
+  }
+  assert 0 < len(mine) < len(FLAT)
+  expected = run(inner, PARAMS, lambda tree: pick_flat(tree, mine))
+  for key, leaf in pick_flat(found, FLAT).items():
+    np.testing.assert_array_equal(leaf, expected.get(key, FLAT[key]))
+  for key in mine:
+    assert np.any(expected[key] != FLAT[key])
+
+
+def test_nothing_of_the_name_is_an_error():
+  with pytest.raises(
+    ValueError, match="named 'encode' to train, the model has"
+  ):
+    only(optax.sgd(1.0), name='encode').init(PARAMS)
+
+
+def test_what_is_frozen_changes_no_bit():
+  params = {'a': jnp.array([-0.0, 0.0, 1.0]), 'b': jnp.ones(2)}
+  optimizer = only(optax.adamw(1.0), name='b')
+  state = optimizer.init(params)
+  updates, _ = optimizer.update(params, state, params)
+  found = optax.apply_updates(params, updates)
+  assert np.asarray(found['a']).tobytes() == np.asarray(params['a']).tobytes()
+  assert np.all(found['b'] < 1)
+  held = [leaf.shape for leaf in jax.tree.leaves(state) if leaf.ndim]
+  assert held == [(2,), (2,)]

@@ -226,7 +226,8 @@ def test_what_hugging_face_has_not_is_not_saved(folder, tmp_path):
   config, params = weights.load_hugging_face(folder)
   save = functools.partial(weights.save_hugging_face, tmp_path / 'new')
   for change, message in (
-    ({'pawa_layers': 1}, 'without PAWA, which .* got pawa_layers=1'),
+    ({'pawa_layers': 1}, 'without PAWA and adapters, .* pawa_layers=1'),
+    ({'adapter_dim': 4}, 'without PAWA and adapters, .* adapter_dim=4'),
     ({'mlp_activations': ('silu', 'linear')}, "got .'silu', 'linear'"),
     ({'vocab_size': V + 1}, 'should have shape'),
     ({'num_decoder_layers': 2}, "lacks the parameter 'decoder/layers_1"),

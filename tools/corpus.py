@@ -5,7 +5,8 @@
 --input is a folder with the files under the names that they were published with,
 plain or .gz; docs/corpora.md has these names and how each corpus is made. --output
 becomes a BEIR folder: corpus.jsonl.gz, queries.jsonl, qrels/ and meta.json. The
-corpus hash that is printed tells corpora of one name apart.
+corpus hash that is printed tells corpora of one name apart. kilt-sessions stays in
+KILT's format instead: --output gets a KILT folder for each session.
 
 example:
   genret corpus nq320k-dsi --input natural_questions --output nq320k
@@ -13,6 +14,8 @@ example:
     --option revisions=merged
   genret corpus nq10k --input natural_questions --output nq10k --option seed=1
   genret corpus msmarco-100k --input ms_marco --output msmarco_100k
+  genret corpus kilt-sessions --input kilt --output kilt_sessions \\
+    --option shares=0.8,0.2
 """
 
 import argparse
@@ -27,6 +30,21 @@ def main(argv: Sequence[str]) -> int:
   """Runs `genret corpus`."""
   arguments = _parser().parse_args(list(argv))
   start = time.perf_counter()
+  if arguments.name == recipes.SESSIONS:
+    rows = _sessions(arguments)
+  else:
+    rows = _corpus(arguments)
+  rows |= {
+    'seconds': f'{time.perf_counter() - start:.1f}',
+    'folder': arguments.output,
+  }
+  for name, value in rows.items():
+    print(f'{name:>18}  {value}')
+  return 0
+
+
+def _corpus(arguments: argparse.Namespace) -> dict[str, str]:
+  """Writes a BEIR folder, and says what is in it."""
   found = recipes.build(
     arguments.name,
     arguments.input,
@@ -51,16 +69,45 @@ def main(argv: Sequence[str]) -> int:
   rows |= {
     'judgements dropped': f'{found.dropped:,}',
     'corpus hash': found.corpus_hash,
-    'seconds': f'{time.perf_counter() - start:.1f}',
-    'folder': arguments.output,
   }
-  for name, value in rows.items():
-    print(f'{name:>18}  {value}')
-  return 0
+  return rows
+
+
+def _sessions(arguments: argparse.Namespace) -> dict[str, str]:
+  """Writes KILT folders, and says what is in them."""
+  idle = {
+    '--lower-case': arguments.lower_case is not None,
+    '--hold-out': arguments.hold_out,
+    '--drop-missing': arguments.drop_missing,
+  }
+  for name, given in idle.items():
+    if given:
+      raise ValueError(
+        f'Expected {arguments.name} without {name}: records are copied as they '
+        'are; leave it out.'
+      )
+  found = recipes.build_sessions(
+    arguments.input,
+    arguments.output,
+    options=_options(arguments.name, arguments.option),
+    compress=not arguments.plain,
+    progress=True,
+  )
+  rows = {}
+  for number, (pages, records) in enumerate(
+    zip(found.pages, found.records, strict=True)
+  ):
+    count = sum(records.values())
+    rows[f'session {number}'] = f'{pages:,} new pages, {count:,} records'
+  rows['without evidence'] = f'{found.without_evidence:,} records'
+  rows['missing'] = f'{found.missing_pages:,} pages that are evidence'
+  return rows
 
 
 def _parser() -> argparse.ArgumentParser:
-  corpora = (f'  {name:<17} {of.about}' for name, of in recipes.RECIPES.items())
+  about = {name: of.about for name, of in recipes.RECIPES.items()}
+  about[recipes.SESSIONS] = recipes.ABOUT_SESSIONS
+  corpora = (f'  {name:<17} {text}' for name, text in about.items())
   parser = argparse.ArgumentParser(
     prog='genret corpus',
     description=__doc__,
@@ -70,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
   add = parser.add_argument
   add('name', metavar='NAME', help='of the corpus, see below')
   add('--input', required=True, help='the folder with the public files')
-  add('--output', required=True, help='the BEIR folder to write, a new one')
+  add('--output', required=True, help='the folder to write, a new one')
   add(
     '--option',
     action='append',
@@ -112,12 +159,22 @@ def _options(name: str, words: Sequence[str]) -> dict[str, Any]:
       )
     kind = type(defaults[key])
     try:
-      options[key] = _BOOLEANS[text] if kind is bool else kind(text)
+      options[key] = _value(defaults[key], text)
     except (KeyError, ValueError):
       raise ValueError(
         f'Expected --option {key} to be of type {kind.__name__}, got {text!r}.'
       ) from None
   return options
+
+
+def _value(default: Any, text: str) -> Any:
+  """A word as a value of the type of the default; commas part several."""
+  if isinstance(default, bool):
+    return _BOOLEANS[text]
+  if isinstance(default, tuple):
+    kind = type(default[0]) if default else str
+    return tuple(kind(part) for part in text.split(','))
+  return type(default)(text)
 
 
 _BOOLEANS = {'true': True, 'false': False}

@@ -95,21 +95,11 @@ def write_collection(
       names what does not come; hold_out asks for more than there is.
     FileExistsError: output is there and not empty.
   """
-  output = pathlib.Path(output)
-  if output.exists() and not (output.is_dir() and not any(output.iterdir())):
-    raise FileExistsError(
-      f'Expected --output to be a new folder, {output} is there; name another, '
-      'or remove it.'
-    )
-  output.parent.mkdir(parents=True, exist_ok=True)
-  folder = pathlib.Path(
-    tempfile.mkdtemp(dir=output.parent, prefix=f'.{output.name}.')
-  )
-  try:
+  with new_folder(output) as folder:
     written = _Written(lower_case=lower_case)
     with (
-      _text_file(folder / 'corpus.jsonl', compress) as corpus,
-      _text_file(folder / 'queries.jsonl', False) as queries,
+      text_file(folder / 'corpus.jsonl', compress) as corpus,
+      text_file(folder / 'queries.jsonl', False) as queries,
     ):
       corpus_hash = documents_hash(written.write(records, corpus, queries))
     if not written.doc_ids:
@@ -127,12 +117,36 @@ def write_collection(
       folder / 'meta.json',
       json.dumps({**(meta or {}), **dataclasses.asdict(summary)}, indent=2),
     )
+  return summary
+
+
+@contextlib.contextmanager
+def new_folder(output: PathLike) -> Iterator[pathlib.Path]:
+  """A folder to write into, which appears under its name when that is done.
+
+  Args:
+    output: a folder that is not there, or is empty.
+
+  Raises:
+    FileExistsError: output is there and not empty.
+  """
+  output = pathlib.Path(output)
+  if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+    raise FileExistsError(
+      f'Expected --output to be a new folder, {output} is there; name another, '
+      'or remove it.'
+    )
+  output.parent.mkdir(parents=True, exist_ok=True)
+  folder = pathlib.Path(
+    tempfile.mkdtemp(dir=output.parent, prefix=f'.{output.name}.')
+  )
+  try:
+    yield folder
     folder.chmod(0o755)
     folder.replace(output)
   except BaseException:
     shutil.rmtree(folder, ignore_errors=True)
     raise
-  return summary
 
 
 @dataclasses.dataclass
@@ -192,8 +206,8 @@ def _add(known: set[str], name: str, kind: str) -> None:
 
 
 @contextlib.contextmanager
-def _text_file(path: pathlib.Path, compress: bool) -> Iterator[TextIO]:
-  """Opens a file to write; equal texts give equal bytes."""
+def text_file(path: pathlib.Path, compress: bool) -> Iterator[TextIO]:
+  """Opens a file to write, `path`.gz if compressed; equal texts, equal bytes."""
   if not compress:
     with open(path, 'w', encoding='utf-8', newline='\n') as file:
       yield file

@@ -7,7 +7,13 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from genret.corpora import kilt, ms_marco, natural_questions, trivia_qa
+from genret.corpora import (
+  kilt,
+  ms_marco,
+  natural_questions,
+  session_folders,
+  trivia_qa,
+)
 from genret.corpora.beir_writer import Record, Summary, write_collection
 from genret.corpora.public_files import PublicFiles
 from genret.text_files import PathLike
@@ -72,6 +78,10 @@ RECIPES: Mapping[str, Recipe] = {
   ),
 }
 
+# The one that is no BEIR folder: it stays in KILT's format.
+SESSIONS = 'kilt-sessions'
+ABOUT_SESSIONS = 'KILT in a base and later sessions (CorpusBrain++)'
+
 
 def options_of(name: str) -> dict[str, Any]:
   """The options of a recipe with their defaults, the seed among them.
@@ -79,11 +89,16 @@ def options_of(name: str) -> dict[str, Any]:
   Raises:
     ValueError: there is no such recipe.
   """
-  if name not in RECIPES:
+  if name == SESSIONS:
+    function: Callable[..., object] = session_folders.kilt_sessions
+  elif name in RECIPES:
+    function = RECIPES[name].records
+  else:
     raise ValueError(
-      f'Expected one of the corpora {", ".join(RECIPES)}, got {name!r}.'
+      f'Expected one of the corpora {", ".join([*RECIPES, SESSIONS])}, got '
+      f'{name!r}.'
     )
-  parameters = inspect.signature(RECIPES[name].records).parameters.values()
+  parameters = inspect.signature(function).parameters.values()
   return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
@@ -117,21 +132,13 @@ def build(
       `write_collection` do.
     FileNotFoundError: a public file is not there.
   """
-  defaults = options_of(name)
-  for key, value in (options or {}).items():
-    if key not in defaults:
-      raise ValueError(
-        f'Expected options of {name} ({", ".join(defaults)}), got '
-        f'{key}={value!r}.'
-      )
-    if type(value) is not type(defaults[key]) or (
-      type(value) is int and value < 0
-    ):
-      raise ValueError(
-        f'Expected {key} of {name} to be of type '
-        f'{type(defaults[key]).__name__} and not negative, got {value!r}.'
-      )
-  recipe, chosen = RECIPES[name], defaults | dict(options or {})
+  chosen = _chosen(name, options)
+  if name == SESSIONS:
+    raise ValueError(
+      f'Expected a corpus that becomes a BEIR folder, got {name}; call '
+      'build_sessions.'
+    )
+  recipe = RECIPES[name]
   lower_case = recipe.lower_case if lower_case is None else lower_case
   return write_collection(
     recipe.records(PublicFiles(folder, progress), **chosen),
@@ -148,3 +155,51 @@ def build(
       'hold_out': hold_out,
     },
   )
+
+
+def build_sessions(
+  folder: PathLike,
+  output: PathLike,
+  *,
+  options: Mapping[str, Any] | None = None,
+  compress: bool = True,
+  progress: bool = False,
+) -> session_folders.SessionSummary:
+  """Splits a KILT folder into sessions, see `session_folders.kilt_sessions`.
+
+  Args:
+    folder: holds the knowledge source and any task files.
+    output: the folder to write, a new one.
+    options: see `options_of`.
+    compress: write .gz.
+    progress: show bars.
+
+  Raises:
+    ValueError: for an unknown option or its type, and as `kilt_sessions`.
+    FileNotFoundError: a public file is not there.
+  """
+  return session_folders.kilt_sessions(
+    PublicFiles(folder, progress),
+    output,
+    compress=compress,
+    **_chosen(SESSIONS, options),
+  )
+
+
+def _chosen(name: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+  """The options of a recipe, checked, and the defaults of the others."""
+  defaults = options_of(name)
+  for key, value in (options or {}).items():
+    if key not in defaults:
+      raise ValueError(
+        f'Expected options of {name} ({", ".join(defaults)}), got '
+        f'{key}={value!r}.'
+      )
+    if type(value) is not type(defaults[key]) or (
+      type(value) is int and value < 0
+    ):
+      raise ValueError(
+        f'Expected {key} of {name} to be of type '
+        f'{type(defaults[key]).__name__} and not negative, got {value!r}.'
+      )
+  return defaults | dict(options or {})

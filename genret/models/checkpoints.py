@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from genret.models import pawa
+from genret.models import adapters, pawa
 from genret.models.t5 import T5Config, Transformer
 from genret.text_files import write_text
 
@@ -242,18 +243,22 @@ def load_params_like(folder: str | os.PathLike[str], params: Any) -> Any:
 
   Args:
     folder: of `genret convert`, or a run.
-    params: of the model that is to start from them. What PAWA adds to a model
-      is taken from here where the folder's is a plain one.
+    params: of the model that is to start from them. What PAWA and adapters add
+      to a model is taken from here where the folder's has none of it.
 
   Raises:
     FileNotFoundError: as `load_model`.
     ValueError: if names or shapes differ.
   """
   config, loaded = load_model(folder)
-  if not config.pawa_layers:
-    # A plain model gets the adapter of the one that starts from it; it adds 0.
-    adapter = {name: params[name] for name in pawa.PARAMETERS if name in params}
-    loaded = {**loaded, **adapter}
+  # Both start as adding 0.
+  flat = flax.traverse_util.flatten_dict(loaded)
+  for path, leaf in flax.traverse_util.flatten_dict(params).items():
+    if (not config.pawa_layers and path[0] in pawa.PARAMETERS) or (
+      not config.adapter_dim and adapters.is_adapters(path)
+    ):
+      flat[path] = leaf
+  loaded = flax.traverse_util.unflatten_dict(flat)
   if jax.tree.map(jnp.shape, loaded) != jax.tree.map(jnp.shape, params):
     raise ValueError(
       f'Expected parameters of the shapes of the model, those in {folder} '

@@ -138,10 +138,11 @@ def save_hugging_face(
       has a model.
   """
   folder = pathlib.Path(folder)
-  if config.pawa_layers:
+  if config.pawa_layers or config.adapter_dim:
     raise ValueError(
-      'Expected a T5 without PAWA, which no model of Hugging Face has, got '
-      f'pawa_layers={config.pawa_layers}; only the plain model can be written.'
+      'Expected a T5 without PAWA and adapters, which no model of Hugging Face '
+      f'has, got pawa_layers={config.pawa_layers} and '
+      f'adapter_dim={config.adapter_dim}; only the plain model can be written.'
     )
   names = {v: k for k, v in _ACTIVATIONS.items()}
   activations = tuple(config.mlp_activations)

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax import struct
 
-from genret.models import pawa
+from genret.models import adapters, pawa
 from genret.models.layers import (
   MLP,
   Attention,
@@ -61,7 +61,9 @@ class T5Config:
   umT5 (Chung et al., 2023, https://arxiv.org/abs/2304.09151); otherwise those of a
   stack share one table.
   With `pawa_layers` (0 for none) tokens from `pawa_first_token` on are scored by
-  weights that depend on the prefix: `genret.models.pawa`.
+  weights that depend on the prefix: `genret.models.pawa`. With `adapter_dim` (0 for
+  none) a bottleneck of so many dimensions is behind each feed-forward block of the
+  encoder and the decoder: `genret.models.adapters`.
   """
 
   vocab_size: int = _static()
@@ -82,8 +84,14 @@ class T5Config:
   relative_bias_per_layer: bool = _static(default=False)
   pawa_layers: int = _static(default=0)
   pawa_first_token: int = _static(default=0)
+  adapter_dim: int = _static(default=0)
 
   def __post_init__(self) -> None:
+    if self.adapter_dim < 0:
+      raise ValueError(
+        f'Expected adapter_dim of at least 0, got {self.adapter_dim}; 0 is for a '
+        'model without adapters.'
+      )
     if self.pawa_layers and not 0 <= self.pawa_first_token < self.vocab_size:
       raise ValueError(
         f'Expected pawa_first_token from 0 to below vocab_size='
@@ -129,6 +137,24 @@ def _position_biases(
   return biases if cfg.relative_bias_per_layer else biases * num_layers
 
 
+def _feed(
+  mlp: MLP, adapter: adapters.Adapter | None, deterministic: bool
+) -> Callable[[Array], Array]:
+  """The feed-forward block, and the adapter behind it where there is one."""
+
+  def feed(y: Array) -> Array:
+    y = mlp(y, deterministic=deterministic)
+    return y if adapter is None else adapter(y)
+
+  return feed
+
+
+def _adapter(cfg: T5Config, name: str | None = None) -> adapters.Adapter | None:
+  if not cfg.adapter_dim:
+    return None
+  return adapters.Adapter(cfg.adapter_dim, cfg.dtype, name=name)
+
+
 def _residual(
   cfg: T5Config,
   norm_name: str,
@@ -153,12 +179,13 @@ class EncoderLayer(nn.Module):
     cfg = self.config
     mode: dict[str, Any] = {'deterministic': deterministic}
     attention, mlp = _attention(cfg, name='attention'), _mlp(cfg, name='mlp')
+    adapter = _adapter(cfg, name=adapters.NAME)
 
     def attend(y: Array) -> Array:
       return attention(y, attention.keys_values(y), mask, bias, **mode)
 
     x = _residual(cfg, 'pre_attention_layer_norm', x, attend, deterministic)
-    feed = functools.partial(mlp, **mode)
+    feed = _feed(mlp, adapter, deterministic)
     return _residual(cfg, 'pre_mlp_layer_norm', x, feed, deterministic)
 
 
@@ -192,6 +219,7 @@ class DecoderLayer(nn.Module):
       self.config, near_identity='identity'
     )
     self.mlp = _mlp(self.config)
+    self.adapter = _adapter(self.config)
 
   def cross_keys_values(self, encoded_BxTxE: Array) -> KeysValues:
     return self.encoder_decoder_attention.keys_values(encoded_BxTxE)
@@ -224,7 +252,8 @@ class DecoderLayer(nn.Module):
     step = functools.partial(_residual, cfg, deterministic=deterministic)
     x = step('pre_self_attention_layer_norm', x, attend)
     x = step('pre_cross_attention_layer_norm', x, attend_encoder)
-    return step('pre_mlp_layer_norm', x, functools.partial(self.mlp, **mode))
+    feed = _feed(self.mlp, self.adapter, deterministic)
+    return step('pre_mlp_layer_norm', x, feed)
 
 
 class Decoder(nn.Module):
@@ -309,6 +338,7 @@ class Transformer(nn.Module):
           logits_via_embedding=True,  # it has no output layer
           near_identity=False,
           pawa_layers=0,
+          adapter_dim=0,
         )
       )
       self.prefix_map = pawa.PrefixMap(
@@ -507,4 +537,24 @@ def with_pawa(
     dataclasses.replace(
       module.config, pawa_layers=num_layers, pawa_first_token=first_token
     )
+  )
+
+
+def with_adapters(module: Transformer, *, adapter_dim: int = 64) -> Transformer:
+  """The same model with adapters, for gin files to bind.
+
+  Args:
+    module: any sizes.
+    adapter_dim: dimensions of their bottlenecks.
+
+  Raises:
+    ValueError: there are none.
+  """
+  if adapter_dim < 1:
+    raise ValueError(
+      f'Expected adapter_dim of at least 1, got {adapter_dim}; for a plain model '
+      'leave adapters out.'
+    )
+  return Transformer(
+    dataclasses.replace(module.config, adapter_dim=adapter_dim)
   )
