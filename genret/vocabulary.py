@@ -203,6 +203,25 @@ def encode(
   return row_BxT
 
 
+def separator_tokens(
+  vocabulary: sentencepiece.SentencePieceProcessor, separator: str
+) -> list[int]:
+  """The pieces of what stands between the titles of an answer.
+
+  Tokenised alone, as each title is: in one text with them it could have others.
+
+  Raises:
+    ValueError: if it is blank or the vocabulary cannot spell it.
+  """
+  tokens = vocabulary.encode(separator)
+  if not tokens or UNK_ID in tokens:
+    raise ValueError(
+      f'Expected a separator that the vocabulary can spell, got {separator!r}; '
+      'choose another, or train the vocabulary on titles with it.'
+    )
+  return list(tokens)
+
+
 def check_rows(
   vocabulary: sentencepiece.SentencePieceProcessor, rows: int
 ) -> None:
