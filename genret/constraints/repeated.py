@@ -24,11 +24,11 @@ import numpy as np
 
 from genret.constraints import protocol
 from genret.constraints.protocol import Constraint
-from genret.constraints.trie import Trie
+from genret.constraints.trie import Trie, children_at, rank_of
 
 
 class _Repeated(NamedTuple):
-  inner: Constraint  # Of a trie: its state is a number, -1 where it is left.
+  trie: Trie
   separator_S: jax.Array
   max_titles: jax.Array
 
@@ -37,13 +37,13 @@ class _RepeatedState(NamedTuple):
   """Where beams are in an identifier, in the separator, or in both.
 
   Attributes:
-    inner_N: in the identifier; -1 where the tokens are of none.
+    node_N: in the identifier, a state of the trie; -1 where it is left.
     titles_N: complete identifiers before it.
     begun_NxP: bool; whether the p + 1 tokens written last are the separator's
       first ones behind a complete identifier, p from 0 to S - 2.
   """
 
-  inner_N: jax.Array
+  node_N: jax.Array
   titles_N: jax.Array
   begun_NxP: jax.Array
 
@@ -89,7 +89,7 @@ def repeated(
       )
   return Constraint(
     _Repeated(
-      trie.constraint(),
+      trie,
       jnp.asarray(tokens, jnp.int32),
       jnp.asarray(max_titles, jnp.int32),
     ),
@@ -97,10 +97,9 @@ def repeated(
     _probe,
     _children,
     _slots,
-    _total,
+    _slots,
     _accepts,
     max_slots=trie.max_children + len(tokens),
-    unsorted_slots=True,
     vocab_size=trie.vocab_size,
     eos_id=trie.eos_id,
   )
@@ -203,13 +202,13 @@ def _state_after(
   return state
 
 
-# The constraint functions. Slots are the trie's; where the separator allows tokens
-# that the trie does not, one for each of its tokens comes before them.
+# The constraint functions. Slots are the trie's edges, with those tokens of the
+# separator between them that the trie does not allow.
 
 
 def _start(arrays: _Repeated, n: int) -> _RepeatedState:
   return _RepeatedState(
-    arrays.inner.start(arrays.inner.arrays, n),
+    jnp.zeros(n, jnp.int32),
     jnp.zeros(n, jnp.int32),
     jnp.zeros((n, len(arrays.separator_S) - 1), bool),
   )
@@ -217,24 +216,32 @@ def _start(arrays: _Repeated, n: int) -> _RepeatedState:
 
 def _offered(arrays: _Repeated, state_N: _RepeatedState) -> jax.Array:
   """Which of the separator's tokens may follow as such, bool [N, S]."""
-  inner = arrays.inner
-  eos_N = protocol.eos_tokens(inner, state_N.inner_N, inner.eos_id or 0)
-  complete_N = protocol.probe_eos(inner, state_N.inner_N, eos_N) > 0
-  begins_N = complete_N & (state_N.titles_N + 1 < arrays.max_titles)
-  return jnp.concatenate([begins_N[:, None], state_N.begun_NxP], axis=1)
+  trie, node_N = arrays.trie, state_N.node_N
+  eos_Nx1 = jnp.full((len(node_N), 1), trie.eos_id, jnp.int32)
+  _, complete_Nx1 = rank_of(trie, node_N, eos_Nx1, below=trie.eos_id)
+  more_N = state_N.titles_N + 1 < arrays.max_titles
+  begins_Nx1 = complete_Nx1 & more_N[:, None]
+  return jnp.concatenate([begins_Nx1, state_N.begun_NxP], axis=1)
 
 
 def _fresh(
   arrays: _Repeated, state_N: _RepeatedState, offered_NxS: jax.Array
-) -> jax.Array:
-  """Those that the trie does not allow, equal ones once, bool [N, S]."""
-  inner, separator_S = arrays.inner, arrays.separator_S
+) -> tuple[jax.Array, jax.Array]:
+  """Those that the trie does not allow, equal ones once.
+
+  Returns:
+    bool [N, S], and int32 [N, S]: the slot of each.
+  """
+  separator_S = arrays.separator_S
   token_NxS = jnp.broadcast_to(separator_S[None], offered_NxS.shape)
-  mass_NxS, _ = inner.probe(inner.arrays, state_N.inner_N, token_NxS)
+  rank_NxS, known_NxS = rank_of(arrays.trie, state_N.node_N, token_NxS)
   equal_SxS = separator_S[:, None] == separator_S[None]
   earlier_SxS = equal_SxS & jnp.tri(len(separator_S), k=-1, dtype=bool)
   again_NxS = (offered_NxS[:, None] & earlier_SxS[None]).any(axis=2)
-  return offered_NxS & (mass_NxS == 0) & ~again_NxS
+  fresh_NxS = offered_NxS & ~known_NxS & ~again_NxS
+  less_SxS = separator_S[None] < separator_S[:, None]
+  before_NxS = (fresh_NxS[:, None] & less_SxS[None]).sum(2, dtype=jnp.int32)
+  return fresh_NxS, rank_NxS + before_NxS
 
 
 def _same(
@@ -246,19 +253,12 @@ def _same(
 
 
 def _after(
-  arrays: _Repeated,
-  state_N: _RepeatedState,
-  offered_NxS: jax.Array,
-  token_NxT: jax.Array,
-  inner_NxT: jax.Array,
+  state_N: _RepeatedState, same_NxTxS: jax.Array, node_NxT: jax.Array
 ) -> _RepeatedState:
-  """The states after tokens; inner_NxT is -1 where the trie allows none."""
-  inner = arrays.inner
-  same_NxTxS = _same(arrays, offered_NxS, token_NxT)
+  """The states after tokens; node_NxT is -1 where the trie allows none."""
   done_NxT = same_NxTxS[:, :, -1]
-  root_N = inner.start(inner.arrays, len(token_NxT))
   return _RepeatedState(
-    jnp.where(done_NxT, root_N[:, None], inner_NxT),
+    jnp.where(done_NxT, 0, node_NxT),
     state_N.titles_N[:, None] + done_NxT.astype(jnp.int32),
     same_NxTxS[:, :, :-1] & ~done_NxT[:, :, None],
   )
@@ -267,12 +267,11 @@ def _after(
 def _probe(
   arrays: _Repeated, state_N: _RepeatedState, token_NxT: jax.Array
 ) -> tuple[jax.Array, _RepeatedState]:
-  inner = arrays.inner
-  mass_NxT, inner_NxT = inner.probe(inner.arrays, state_N.inner_N, token_NxT)
-  offered_NxS = _offered(arrays, state_N)
-  after = _after(arrays, state_N, offered_NxS, token_NxT, inner_NxT)
-  separates_NxT = _same(arrays, offered_NxS, token_NxT).any(axis=2)
-  return jnp.where(separates_NxT, 1, mass_NxT), after
+  inner = arrays.trie.constraint()
+  mass_NxT, node_NxT = inner.probe(arrays.trie, state_N.node_N, token_NxT)
+  same_NxTxS = _same(arrays, _offered(arrays, state_N), token_NxT)
+  mass_NxT = jnp.where(same_NxTxS.any(axis=2), 1, mass_NxT)
+  return mass_NxT, _after(state_N, same_NxTxS, node_NxT)
 
 
 def _children(
@@ -281,43 +280,33 @@ def _children(
   offset: jax.Array | int,
   width: int,
 ) -> tuple[jax.Array, _RepeatedState, jax.Array]:
-  inner, size = arrays.inner, len(arrays.separator_S)
   offered_NxS = _offered(arrays, state_N)
-  fresh_NxS = _fresh(arrays, state_N, offered_NxS)
-  before_Nx1 = _slots_before(fresh_NxS)[:, None]
-  # The trie's slots below 0 mean nothing: the separator's stand there.
-  token_NxW, inner_NxW, legal_NxW = inner.children(
-    inner.arrays, state_N.inner_N, offset - before_Nx1, width
-  )
+  fresh_NxS, slot_NxS = _fresh(arrays, state_N, offered_NxS)
   slot_NxW = protocol.slot_numbers(len(fresh_NxS), offset, width)
-  is_before_NxW = slot_NxW < before_Nx1
-  place_NxW = jnp.minimum(slot_NxW, size - 1)
-  token_NxW = jnp.where(is_before_NxW, arrays.separator_S[place_NxW], token_NxW)
-  legal_NxW = jnp.where(
-    is_before_NxW, jnp.take_along_axis(fresh_NxS, place_NxW, 1), legal_NxW
+  slot_NxWx1, slot_Nx1xS = slot_NxW[:, :, None], slot_NxS[:, None]
+  before_NxWxS = fresh_NxS[:, None] & (slot_Nx1xS < slot_NxWx1)
+  here_NxWxS = fresh_NxS[:, None] & (slot_Nx1xS == slot_NxWx1)
+  rank_NxW = slot_NxW - before_NxWxS.sum(axis=2, dtype=jnp.int32)
+  token_NxW, node_NxW, legal_NxW = children_at(
+    arrays.trie, state_N.node_N, rank_NxW
   )
-  inner_NxW = jnp.where(is_before_NxW, -1, inner_NxW)
-  after = _after(arrays, state_N, offered_NxS, token_NxW, inner_NxW)
-  return token_NxW, after, legal_NxW
-
-
-def _slots_before(fresh_NxS: jax.Array) -> jax.Array:
-  return jnp.where(fresh_NxS.any(axis=1), fresh_NxS.shape[1], 0)
+  is_fresh_NxW = here_NxWxS.any(axis=2)
+  fresh_NxW = arrays.separator_S[jnp.argmax(here_NxWxS, axis=2)]
+  token_NxW = jnp.where(is_fresh_NxW, fresh_NxW, token_NxW)
+  node_NxW = jnp.where(is_fresh_NxW, -1, node_NxW)
+  same_NxWxS = _same(arrays, offered_NxS, token_NxW)
+  after = _after(state_N, same_NxWxS, node_NxW)
+  return token_NxW, after, legal_NxW | is_fresh_NxW
 
 
 def _slots(arrays: _Repeated, state_N: _RepeatedState) -> jax.Array:
-  inner = arrays.inner
-  fresh_NxS = _fresh(arrays, state_N, _offered(arrays, state_N))
-  slots_N = inner.slots(inner.arrays, state_N.inner_N)
-  return slots_N + _slots_before(fresh_NxS)
-
-
-def _total(arrays: _Repeated, state_N: _RepeatedState) -> jax.Array:
-  inner = arrays.inner
-  fresh_NxS = _fresh(arrays, state_N, _offered(arrays, state_N))
-  total_N = inner.total(inner.arrays, state_N.inner_N)
-  return total_N + fresh_NxS.sum(axis=1, dtype=jnp.int32)
+  """The number of all allowed tokens: no slot is empty."""
+  inner = arrays.trie.constraint()
+  fresh_NxS, _ = _fresh(arrays, state_N, _offered(arrays, state_N))
+  slots_N = inner.slots(arrays.trie, state_N.node_N)
+  return slots_N + fresh_NxS.sum(axis=1, dtype=jnp.int32)
 
 
 def _accepts(arrays: _Repeated, state_N: _RepeatedState) -> jax.Array:
-  return arrays.inner.accepts(arrays.inner.arrays, state_N.inner_N)
+  inner = arrays.trie.constraint()
+  return inner.accepts(arrays.trie, state_N.node_N)
