@@ -77,16 +77,19 @@ def token_rows(
   Returns:
     int32 [D, L] padded with 0, at least one column; int32 [D] pieces in each.
   """
-  tokens, lengths = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
+  lengths_D = np.zeros(len(names), np.int32)
+  blocks = []
   for first in range(0, len(names), _BLOCK):
     rows = vocabulary.encode(list(names[first : first + _BLOCK]))
-    lengths.append(np.fromiter(map(len, rows), np.int32, len(rows)))
+    lengths_D[first : first + _BLOCK] = [len(row) for row in rows]
     every = itertools.chain.from_iterable(rows)
-    tokens.append(np.fromiter(every, np.int32, int(lengths[-1].sum())))
-  lengths_D = np.concatenate(lengths)
-  width = int(lengths_D.max(initial=0)) if len(names) else 1
+    blocks.append(np.fromiter(every, np.int32, sum(map(len, rows))))
+  width = int(lengths_D.max()) if len(names) else 1
   token_DxL = np.zeros((len(names), width), np.int32)
-  token_DxL[np.arange(width) < lengths_D[:, None]] = np.concatenate(tokens)
+  for number, tokens in enumerate(blocks):
+    block = slice(number * _BLOCK, (number + 1) * _BLOCK)
+    inside_XxL = np.arange(width) < lengths_D[block, None]
+    token_DxL[block][inside_XxL] = tokens
   return token_DxL, lengths_D
 
 
