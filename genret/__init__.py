@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     with_prefix,
   )
   from genret.constraints.fm_index import FMIndex
+  from genret.constraints.repeated import repeated
   from genret.constraints.side_by_side import side_by_side
   from genret.constraints.trie import Trie
   from genret.decoding.beam import beam_search
@@ -36,6 +37,7 @@ _MODULE_OF = {
   'constrained_sample': 'genret.decoding.sample',
   'end_at': 'genret.constraints.combine',
   'limit_length': 'genret.constraints.combine',
+  'repeated': 'genret.constraints.repeated',
   'side_by_side': 'genret.constraints.side_by_side',
   'start_after': 'genret.constraints.combine',
   'with_prefix': 'genret.constraints.combine',
@@ -51,6 +53,7 @@ __all__ = [
   'constrained_sample',
   'end_at',
   'limit_length',
+  'repeated',
   'side_by_side',
   'start_after',
   'with_prefix',

@@ -31,7 +31,7 @@ import numpy as np
 HEADER = 'header.json'
 
 # Larger files are sampled: so many pages of so many bytes.
-_LARGE = 64 << 20
+LARGE = 64 << 20
 _PAGES, _PAGE = 256, 4096
 
 
@@ -265,7 +265,7 @@ def _read_array(
     )
   size = file.stat().st_size
   # A header of the first version has no sizes and no samples.
-  whole = every_byte or size <= _LARGE or 'sample' not in entry
+  whole = every_byte or size <= LARGE or 'sample' not in entry
   sound = size == entry.get('bytes', size) and (
     _file_checksum(file) == entry['checksum']
     if whole

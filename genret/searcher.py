@@ -29,6 +29,7 @@ from genret import identifiers as identifiers_lib
 from genret import metrics
 from genret import vocabulary as vocabulary_lib
 from genret.constraints import protocol
+from genret.constraints.repeated import ambiguous_identifier, repeated
 from genret.constraints.trie import Trie
 from genret.corpus import Document, documents_hash, read_documents
 from genret.decoding.beam import BeamSearchOutput
@@ -101,7 +102,11 @@ class Searcher:
       decoding: how identifiers are decoded; the defaults where None.
 
     Raises:
-      ValueError: if the identifiers are of another vocabulary than the model.
+      ValueError: if the identifiers are of another vocabulary than the model, or
+        the separator is in one.
+
+    Warns:
+      UserWarning: if decoding allows answers too short for some identifiers.
     """
     if table.vocab_size != module.config.vocab_size:
       raise ValueError(
@@ -119,8 +124,6 @@ class Searcher:
     self.batch_size = batch_size
     self.query_prefix = query_prefix
     self.decoding = decoding or DecodingOptions()
-    # Identifiers end with eos, which counts.
-    self.output_length = int(table.lengths_D.max(initial=0)) + 1
     self._documents = {d.doc_id: d for d in documents or ()}
     self._texts = [self._text(doc_id) for doc_id in table.doc_ids]
 
@@ -153,6 +156,48 @@ class Searcher:
       settings,
       documents=_documents(settings['corpus'], found),
     )
+
+  @property
+  def decoding(self) -> DecodingOptions:
+    """How identifiers are decoded; may be set, and is refused as at first."""
+    return self._decoding
+
+  @decoding.setter
+  def decoding(self, options: DecodingOptions) -> None:
+    separator: list[int] = []
+    constraint: protocol.SupportsConstraint = self.trie
+    if options.max_titles > 1:
+      separator = vocabulary_lib.separator_tokens(
+        self.vocabulary, options.separator
+      )
+      self._check_separator(options.separator, separator)
+      constraint = repeated(self.trie, separator, options.max_titles)
+    if not options.constrained:
+      constraint = protocol.unconstrained(self.table.vocab_size)
+    longest = int(self.table.lengths_D.max(initial=0))
+    # Answers end with eos, which counts.
+    length = options.max_titles * (longest + len(separator)) - len(separator)
+    length = min(length + 1, options.max_length or length + 1)
+    cut = int(np.count_nonzero(self.table.lengths_D >= length))
+    if cut:
+      warnings.warn(
+        f'Expected room for every identifier and its end, {cut} of '
+        f'{len(self.table)} are longer than max_length={length} and will not be '
+        'found; raise it.',
+        stacklevel=2,
+      )
+    self._decoding, self._constraint = options, constraint
+    self.separator, self.output_length = separator, length
+
+  def _check_separator(self, text: str, separator: Sequence[int]) -> None:
+    wrong = ambiguous_identifier(self.trie, separator)
+    if wrong is not None:
+      (named,) = self.table.documents(np.array([wrong]), np.array([len(wrong)]))
+      raise ValueError(
+        f'Expected identifiers without the separator {text!r}, that of document '
+        f'{self.doc_ids[named[0]]!r} has its tokens; choose another separator, '
+        'or max_titles of 1.'
+      )
 
   @property
   def doc_ids(self) -> Sequence[str]:
@@ -262,12 +307,14 @@ class Searcher:
     """
     k = k or self.num_beams
     output = self.decode(list(queries.values()), k, progress=progress)
-    legal = are_identifiers(output.tokens, output.lengths, self.table)
+    legal = are_identifiers(
+      output.tokens, output.lengths, self.table, separator=self.separator
+    )
+    number = self.trie.num_identifiers
+    answers = sum(number ** (i + 1) for i in range(self.decoding.max_titles))
     rates = {
       'legal_rate': metrics.legal_rate(legal, output.legal),
-      'dead_end_rate': metrics.dead_end_rate(
-        output.legal, self.trie.num_identifiers
-      ),
+      'dead_end_rate': metrics.dead_end_rate(output.legal, answers),
       'collision_rate': self.table.collision_rate,
     }
     return self.rank(output, list(queries), k), rates
@@ -317,12 +364,7 @@ class Searcher:
       [self.query_prefix + query for query in queries],
       max_length=self.input_length,
     )
-    how = dataclasses.asdict(self.decoding)
-    constraint = (
-      self.trie
-      if how.pop('constrained')
-      else protocol.unconstrained(self.table.vocab_size)
-    )
+    how = self.decoding
     batches = []
     bar = tqdm(
       total=len(queries), desc='search', unit='query', disable=not progress
@@ -332,11 +374,13 @@ class Searcher:
         self.module,
         self.params,
         query_QxT,
-        constraint,
+        self._constraint,
         batch_size=batch_size,
         num_beams=num_beams,
         max_length=self.output_length,
-        **how,
+        normalize=how.normalize,
+        length_penalty=how.length_penalty,
+        alpha=how.alpha,
       ):
         batches.append(batch)
         bar.update(len(batch.tokens))
@@ -361,6 +405,7 @@ class Searcher:
       output.legal,
       self.table,
       limit=k,
+      separator=self.separator,
     )
     return to_hits(rankings, qids, self.table.doc_ids, texts=self._texts)
 

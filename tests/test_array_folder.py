@@ -180,7 +180,7 @@ def test_only_numbers_are_stored(tmp_path):
 @pytest.mark.parametrize('at', [0, 5_000, -5_000, -1])
 def test_large_files_are_sampled(tmp_path, monkeypatch, at):
   """A page of a large file that was sampled, and one that was not."""
-  monkeypatch.setattr(array_folder, '_LARGE', 10_000)
+  monkeypatch.setattr(array_folder, 'LARGE', 10_000)
   monkeypatch.setattr(array_folder, '_PAGES', 3)
   save(tmp_path / 'a', {'numbers': np.zeros(100_000, np.uint8)})
   load(tmp_path / 'a')
@@ -209,7 +209,7 @@ def test_texts_as_arrays(texts):
 
 def test_headers_without_samples_are_checked_whole(tmp_path, monkeypatch):
   """As folders of earlier versions have them."""
-  monkeypatch.setattr(array_folder, '_LARGE', 0)
+  monkeypatch.setattr(array_folder, 'LARGE', 0)
   save(tmp_path / 'a')
   header = json.loads((tmp_path / 'a' / 'header.json').read_text())
   for entry in header['arrays'].values():

@@ -24,6 +24,7 @@ from genret.constraints.protocol import (
   slot_numbers,
   unconstrained,
 )
+from genret.constraints.repeated import repeated
 from genret.constraints.trie import Trie
 from genret.decoding.beam import beam_search
 
@@ -110,6 +111,25 @@ def nested_row() -> Row:
       eos_id=EOS,
     ),
   )
+
+
+def repeated_row() -> Row:
+  """The separator's first token also goes on with identifiers."""
+  titles, others = [[2], [2, 3], [2, 3, 6], []], [[3], [3, 2], [3, 2, 6], []]
+  return Row(
+    repeated(Trie.from_sequences(titles, V), [3, 4], 3),
+    Plain(reference_beam.legal_in(joined(titles, [3, 4], 3))),
+    repeated(Trie.from_sequences(others, V), [2, 5], 2),
+  )
+
+
+def joined(titles, separator, most):
+  """All answers of up to so many titles."""
+  answers, last = [*titles], titles
+  for _ in range(most - 1):
+    last = [[*a, *separator, *title] for a in last for title in titles]
+    answers += last
+  return answers
 
 
 # A newcomer's constraint: an automaton as a dense table of next states, -1 where
@@ -219,6 +239,7 @@ ROWS = {
   'with_prefix and eos': prefix_with_eos_row,
   'limit_length': limited_row,
   'combined': nested_row,
+  'repeated': repeated_row,
 }
 
 

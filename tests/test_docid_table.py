@@ -62,6 +62,24 @@ def test_equal_hashes_are_told_apart(monkeypatch):
   assert [documents.tolist() for documents in found] == [[1, 3], [2], []]
 
 
+def test_blocks_of_rows_change_nothing(monkeypatch):
+  rng = np.random.default_rng(0)
+  identifiers = [
+    rng.integers(2, 5, rng.integers(1, 5)).tolist() for _ in range(40)
+  ]
+  whole = table_of(identifiers)
+  expected = whole.documents(whole.token_rows_DxL, whole.lengths_D)
+  expected = [documents.tolist() for documents in expected]
+  monkeypatch.setattr('genret.docids.table._BLOCK', 3)
+  parts = table_of(identifiers)
+  assert parts.hash == whole.hash
+  assert parts.collision_rate == whole.collision_rate > 0.2
+  found = parts.documents(parts.token_rows_DxL, parts.lengths_D)
+  assert [documents.tolist() for documents in found] == expected
+  with pytest.raises(ValueError, match=r"from 0 to 9 but document 'd39' has"):
+    table_of([*identifiers[:39], [10]])
+
+
 def test_look_up_of_nothing():
   table = table_of([[2], [3, 4]])
   assert table.documents(np.zeros((0, 3), int), []) == []

@@ -436,3 +436,21 @@ def test_padding_takes_no_token():
   assert len(set(table.lengths_D.tolist())) > 1
   inside = np.arange(table.token_rows_DxL.shape[1]) < table.lengths_D[:, None]
   assert not table.token_rows_DxL[~inside].any()
+
+
+def test_names_become_pieces_a_block_at_a_time(monkeypatch):
+  names = [d.text for d in tiny_collection.documents()[:7]] + ['sea', 'name1']
+  vocabulary = tiny_collection.pieces()
+  expected = [vocabulary.encode(name) for name in names]
+  monkeypatch.setattr(text, '_BLOCK', 3)
+  for count in (9, 3, 1, 0):
+    token_DxL, lengths_D = text.token_rows(names[:count], vocabulary)
+    rows = [
+      row[:n].tolist() for row, n in zip(token_DxL, lengths_D, strict=True)
+    ]
+    assert rows == expected[:count]
+    assert token_DxL.shape[1] == max(map(len, rows), default=1)
+    assert token_DxL.dtype == lengths_D.dtype == np.int32
+    assert not token_DxL[
+      np.arange(token_DxL.shape[1]) >= lengths_D[:, None]
+    ].any()

@@ -1,11 +1,14 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 
+from genret import metrics
 from genret.docids.table import DocidTable
 from genret.ranking import documents
-from genret.runs import Hit
+from genret.runs import Hit, trec_scores
 
 # d1 and d3 share an identifier; that of d2 is a prefix of theirs.
 ROWS = [[5, 0, 0], [6, 7, 0], [6, 0, 0], [6, 7, 0], [8, 8, 8]]
@@ -14,7 +17,7 @@ TABLE = DocidTable(
 )
 
 
-def rank(beams, *, limit=None, table=TABLE, width=4):
+def rank(beams, *, limit=None, table=TABLE, width=4, separator=()):
   """beams: per query a list of (tokens, score, legal), as many for each."""
   tokens = [
     [list(t) + [0] * (width - len(t)) for t, _, _ in row] for row in beams
@@ -30,6 +33,7 @@ def rank(beams, *, limit=None, table=TABLE, width=4):
     np.array(legal, bool).reshape(shape),
     table,
     limit=limit,
+    separator=separator,
   )
 
 
@@ -115,6 +119,96 @@ def test_identifiers_are_told_from_the_rest():
   tokens = np.array([[[6, 7, 1], [6, 7, 8]], [[5, 0, 0], [7, 1, 0]]])
   known = documents.are_identifiers(tokens, np.array([[3, 3], [1, 2]]), TABLE)
   assert known.tolist() == [[True, False], [True, False]]
+
+
+def test_several_identifiers_by_hand():
+  found = rank(
+    [
+      [
+        ([8, 8, 8, 4, 9, 6, 7, 4, 9, 5, 1], -0.5, True),
+        ([6, 4, 9, 6, 7, 1], -0.5, True),  # as good: behind the first one's
+        ([9, 4, 9, 6, 1], -1.0, True),  # a stranger, then one that was found
+      ],
+    ],
+    separator=[4, 9],
+    width=12,
+  )
+  assert as_lists(found) == [([4, 1, 3, 0, 2], [-0.5] * 5)]
+  run = documents.to_hits(found, ['q'], TABLE.doc_ids)
+  assert metrics.trec_order(trec_scores(run)['q']) == [
+    hit.doc_id for hit in run['q']
+  ]
+
+
+def parts_of(tokens, separator):
+  """A row cut at each separator from the left."""
+  parts, i = [[]], 0
+  while i < len(tokens):
+    if tokens[i : i + len(separator)] == separator:
+      parts.append([])
+      i += len(separator)
+    else:
+      parts[-1].append(tokens[i])
+      i += 1
+  return [tuple(part) for part in parts]
+
+
+beams_of = st.lists(
+  st.tuples(
+    st.lists(st.sampled_from([[5], [6, 7], [6], [8, 8, 8], [4], [4, 3], []])),
+    st.booleans(),
+    st.sampled_from([-0.5, -1.0, -np.inf]),
+    st.booleans(),
+  ),
+  min_size=1,
+  max_size=5,
+)
+
+
+@hypothesis.given(
+  queries=st.lists(beams_of, max_size=4),
+  separator=st.sampled_from([[4], [4, 3], [4, 4], [6], [8, 8, 6]]),
+  limit=st.sampled_from([None, 2]),
+)
+def test_several_identifiers_agree_with_a_loop(queries, separator, limit):
+  beams = max(map(len, queries), default=0)
+  rows = [
+    [
+      ([t for part in parts for t in part] + [1] * ended, score, legal)
+      for parts, ended, score, legal in row
+    ]
+    + [([], -np.inf, False)] * (beams - len(row))
+    for row in queries
+  ]
+  width = max((len(t) for row in rows for t, _, _ in row), default=0) + 1
+  names = [tuple(r[:n]) for r, n in zip(ROWS, [1, 2, 1, 2, 3], strict=True)]
+  expected, known = [], []
+  for row in rows:
+    found = {}
+    for tokens, score, legal in sorted(row, key=lambda beam: -beam[1]):
+      for part in parts_of([t for t in tokens if t != 1], separator):
+        for index, name in enumerate(names):
+          if legal and score > -np.inf and name == part:
+            found.setdefault(index, score)
+    ranked = list(found.items())[:limit]
+    expected.append(([i for i, _ in ranked], [s for _, s in ranked]))
+    for tokens, _, _ in row:
+      parts = parts_of([t for t in tokens if t != 1], separator)
+      known.append(all(part in names for part in parts))
+  found = rank(rows, limit=limit, width=width, separator=separator)
+  assert as_lists(found) == expected
+  padded = np.array(
+    [[*t, *[0] * (width - len(t))] for row in rows for t, _, _ in row], int
+  )
+  identified = documents.are_identifiers(
+    padded.reshape(len(rows), beams, width),
+    np.array([[len(t) for t, _, _ in row] for row in rows], int).reshape(
+      len(rows), beams
+    ),
+    TABLE,
+    separator=separator,
+  )
+  assert identified.ravel().tolist() == known
 
 
 def test_hits_carry_names_and_texts():

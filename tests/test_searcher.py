@@ -96,6 +96,8 @@ def test_all_documents_ranked_as_by_exhaustive_scoring(searcher, query):
   [
     ({'normalize': 'none'}, 'raw'),
     ({'length_penalty': 'length', 'alpha': 0.8}, 'length'),
+    # GENRE: the mean over tokens, the end among them.
+    ({'length_penalty': 'length', 'alpha': 1.0}, 'mean'),
     ({'length_penalty': 'gnmt', 'alpha': 2.0}, 'gnmt'),
   ],
 )
@@ -109,6 +111,7 @@ def test_decoding_options_rank_as_exhaustive_scoring(
   divisor_D = {
     'raw': np.ones(len(length_D)),
     'length': length_D**0.8,
+    'mean': length_D,
     'gnmt': ((5 + length_D) / 6) ** 2.0,
   }[kind]
   rankings = []
@@ -171,6 +174,145 @@ def test_decoding_options_come_from_the_settings(run_folder, tmp_path):
     with pytest.raises(ValueError, match='alpha to be a number, got'):
       DecodingOptions(alpha=alpha)
   assert from_fields(DecodingOptions, {}) == DecodingOptions()
+
+
+@pytest.fixture(scope='module')
+def titles_run(tmp_path_factory):
+  """A run with random weights that writes up to two of six titles."""
+  folder = tmp_path_factory.mktemp('titles')
+  tiny.write_collection(folder / 'corpus', documents=6, titles=True)
+  table = build.build(
+    load_collection(folder / 'corpus'),
+    folder / 'docids',
+    scheme='title',
+    vocabulary_size=60,
+    dimensions=32,
+  )
+  module, params = tiny.model(table.vocab_size)
+  weights.save_model(folder, module.config, params)
+  decoding = {
+    'max_titles': 2,
+    'separator': '7',
+    'length_penalty': 'length',
+    'alpha': 1.0,
+  }
+  write_settings(
+    folder,
+    SETTINGS
+    | {'corpus': str(folder / 'corpus'), 'num_beams': 64}
+    | {'decoding': decoding},
+  )
+  return folder
+
+
+def plain_several(searcher, query):
+  """Documents and means of log-probabilities, by scoring all answers."""
+  separator = searcher.vocabulary.encode('7')
+  rows = [
+    row[:n].tolist()
+    for row, n in zip(
+      searcher.table.token_rows_DxL, searcher.table.lengths_D, strict=True
+    )
+  ]
+  answers = {(i,): row for i, row in enumerate(rows)}
+  answers |= {
+    (i, j): [*a, *separator, *b]
+    for i, a in enumerate(rows)
+    for j, b in enumerate(rows)
+  }
+  lengths = np.array([len(row) for row in answers.values()])
+  flat = DocidTable(
+    [str(pair) for pair in answers],
+    np.array([[*r, *[0] * (lengths.max() - len(r))] for r in answers.values()]),
+    lengths,
+    searcher.table.vocab_size,
+  )
+  every = Searcher(
+    searcher.module,
+    searcher.params,
+    vocabulary=searcher.vocabulary,
+    table=flat,
+  )
+  mean_A = exhaustive(every, query) / (lengths + 1)
+  found = {}
+  for number in np.argsort(-mean_A):
+    for document in list(answers)[number]:
+      found.setdefault(searcher.table.doc_ids[document], mean_A[number])
+  return found
+
+
+def test_several_titles_rank_as_exhaustive_scoring(titles_run):
+  searcher = Searcher.load(titles_run)
+  assert len(searcher.separator) == 2
+  longest = int(searcher.table.lengths_D.max())
+  assert searcher.output_length == 2 * longest + 3
+  orders = set()
+  for query in ('bada dilo', 'puke', ''):
+    hits = searcher.search(query, k=6)
+    expected = plain_several(searcher, query)
+    assert [hit.doc_id for hit in hits] == list(expected)
+    np.testing.assert_allclose(
+      [hit.score for hit in hits], list(expected.values()), rtol=1e-4
+    )
+    orders.add(len({hit.score for hit in hits}))
+  assert min(orders) < 6  # Some documents have one answer's score.
+  run, rates = searcher.measured({'a': 'bada', 'b': 'puke'}, 64)
+  assert rates['legal_rate'] == 1
+  assert rates['dead_end_rate'] == 0  # All 6 + 36 answers of 64 beams.
+  assert [h.doc_id for h in run['a']] == list(plain_several(searcher, 'bada'))
+
+
+def test_several_titles_from_the_command_line(titles_run, tmp_path, capsys):
+  queries, output = tmp_path / 'queries.jsonl', tmp_path / 'run.trec'
+  shutil.copy(titles_run / 'corpus' / 'queries.jsonl', queries)
+  words = ['--run', titles_run, '--queries', queries, '--output', output]
+  assert tools.main(['search', *map(str, words), '-k', '6']) == 0
+  capsys.readouterr()
+  qrels = titles_run / 'corpus' / 'qrels' / 'test.tsv'
+  words = ['--run', output, '--qrels', qrels, '--measures', 'RR@10', '--json']
+  assert tools.main(['evaluate', *map(str, words)]) == 0
+  found = json.loads(capsys.readouterr().out)
+  searcher = Searcher.load(titles_run)
+  texts = {
+    row['_id']: row['text']
+    for row in map(json.loads, queries.read_text().splitlines())
+  }
+  judged = [line.split('\t')[:2] for line in qrels.read_text().splitlines()[1:]]
+  places = [
+    list(plain_several(searcher, texts[query])).index(document) + 1
+    for query, document in judged
+  ]
+  mean = np.mean([1 / place for place in places])
+  assert found['measures']['RR@10'] == pytest.approx(mean)
+
+
+def test_settings_of_several_titles(titles_run):
+  searcher = Searcher.load(titles_run)
+  before = searcher.fingerprint
+  with pytest.warns(
+    UserWarning, match=r'of 6 are longer than max_length=2 and'
+  ):
+    searcher.decoding = DecodingOptions(max_length=2)
+  assert searcher.output_length == 2
+  assert searcher.separator == []
+  assert searcher.fingerprint != before
+  searcher.decoding = DecodingOptions(max_length=1000)
+  assert searcher.output_length == searcher.table.lengths_D.max() + 1
+  title = searcher.doc('d3').title
+  with pytest.raises(
+    ValueError, match=r"separator '.*', that of document 'd3'"
+  ):
+    searcher.decoding = DecodingOptions(max_titles=2, separator=title)
+  with pytest.raises(
+    ValueError, match=r"can spell, got ' \| '; choose another"
+  ):
+    searcher.decoding = DecodingOptions(max_titles=2)
+  with pytest.raises(ValueError, match='max_titles of at least 1 but got 0'):
+    DecodingOptions(max_titles=0)
+  with pytest.raises(ValueError, match='max_length of at least 0 but got -1'):
+    DecodingOptions(max_length=-1)
+  with pytest.raises(ValueError, match='separator to be text, got 3'):
+    DecodingOptions(separator=3)
 
 
 def test_batches_do_not_change_hits(searcher):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from genret import array_folder
-from genret.constraints.trie import Trie
+from genret.constraints.trie import Trie, children_at, rank_of
 from genret.docids.table import DocidTable
 
 EOS = 1
@@ -145,6 +145,68 @@ def test_contradictions_are_refused(tmp_path, name, index, value):
   )
   with pytest.raises(ValueError, match=r'/t but they contradict each other; b'):
     Trie.load(tmp_path / 't')
+
+
+def test_large_files_are_read_only_where_asked_for(tmp_path, monkeypatch):
+  Trie.from_sequences([[2], [3]], 5).save(tmp_path / 't')
+  arrays, meta = array_folder.load(tmp_path / 't', kind='trie', version=2)
+  arrays = {**arrays, 'token': np.array([2, 9, 1, 1], np.uint16)}
+  array_folder.save(
+    tmp_path / 't', kind='trie', version=2, arrays=arrays, meta=meta
+  )
+  monkeypatch.setattr(array_folder, 'LARGE', 0)
+  assert np.asarray(Trie.load(tmp_path / 't').token_E).tolist() == [2, 9, 1, 1]
+  with pytest.raises(ValueError, match=r'/t but they contradict each other; b'):
+    Trie.load(tmp_path / 't', every_byte=True)
+
+
+@pytest.mark.skipif(jax.default_backend() != 'cpu', reason='devices copy')
+def test_an_opened_trie_is_its_files(tmp_path):
+  Trie.from_sequences([[2], [3]], 5).save(tmp_path / 't')
+  trie = Trie.load(tmp_path / 't')
+  mapped = np.load(tmp_path / 't' / 'token.npy', mmap_mode='r+')
+  mapped[1] = 4
+  mapped.flush()
+  constraint = trie.constraint()
+  token_NxT = jnp.array([[2, 3, 4]])
+  mass, _ = constraint.probe(trie, constraint.start(trie, 1), token_NxT)
+  assert mass.tolist() == [[1, 0, 1]]
+
+
+def test_ranks_are_those_of_the_lists():
+  rng = np.random.default_rng(0)
+  lengths = rng.integers(0, 4, 40)
+  sequences = [rng.choice([0, 2, 3, 5], n).tolist() for n in lengths]
+  trie = Trie.from_sequences(sequences, 8)
+  children, constraint = children_of(sequences), trie.constraint()
+  prefixes = list(children)
+  state = constraint.start(trie, len(prefixes))
+  for depth in range(4):
+    token = jnp.array([[(*p, *[7] * 4)[depth]] for p in prefixes])
+    _, after = constraint.probe(trie, state, token)
+    going = jnp.array([len(p) > depth for p in prefixes])
+    state = jnp.where(going, after[:, 0], state)
+  token_NxT = jnp.broadcast_to(jnp.arange(8), (len(prefixes), 8))
+  for below in (None, 7):
+    rank, found = rank_of(trie, state, token_NxT, below=below)
+    for row, prefix in enumerate(prefixes):
+      listed = sorted(children[prefix])
+      assert found[row].tolist() == [t in listed for t in range(8)]
+      expected = [sum(t < token for t in listed) for token in range(8)]
+      assert rank[row].tolist() == expected
+  _, found = rank_of(trie, state, token_NxT[:, :3], below=2)
+  expected = [[t in children[p] for t in range(3)] for p in prefixes]
+  assert found.tolist() == expected
+  rank_NxW = jnp.broadcast_to(jnp.arange(-1, 6), (len(prefixes), 7))
+  token, after, legal = children_at(trie, state, rank_NxW)
+  _, probed = constraint.probe(trie, state, token)
+  for row, prefix in enumerate(prefixes):
+    listed = np.asarray(legal[row])
+    count = len(children[prefix])
+    assert listed.tolist() == [0 <= rank < count for rank in range(-1, 6)]
+    assert token[row][listed].tolist() == sorted(children[prefix])
+    np.testing.assert_array_equal(after[row][listed], probed[row][listed])
+    assert (after[row][~listed] == -1).all()
 
 
 @pytest.mark.parametrize(

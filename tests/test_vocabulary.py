@@ -201,3 +201,15 @@ def test_a_vocabulary_by_its_folder(tmp_path):
   file = tmp_path / vocabulary.VOCABULARY_FILE
   assert vocabulary.model_file(tmp_path) == file
   assert vocabulary.model_file(file) == file
+
+
+def test_separators_are_tokenised_alone(tmp_path):
+  pieces = vocabulary.train_vocabulary(
+    ['one | two', 'two | one', 'three'], tmp_path / 'spiece.model', size=40
+  )
+  tokens = vocabulary.separator_tokens(pieces, ' | ')
+  assert pieces.decode(tokens) == '|'
+  assert tokens == vocabulary.separator_tokens(pieces, '|')
+  for wrong in ('', '  ', '#'):
+    with pytest.raises(ValueError, match=f"can spell, got '{wrong}'; choose"):
+      vocabulary.separator_tokens(pieces, wrong)

@@ -194,10 +194,13 @@ def _set_options(
   words: Sequence[str],
   kinds: Sequence[str],
 ) -> None:
-  """Sets fields of the options that a searcher has."""
+  """Sets fields of the options that a searcher has, all of a kind at once."""
+  changes: dict[str, dict[str, Any]] = {}
   for word in words:
     kind, name, value = _option(word, searcher, kinds)
-    changed = dataclasses.replace(getattr(searcher, kind), **{name: value})
+    changes.setdefault(kind, {})[name] = value
+  for kind, fields in changes.items():
+    changed = dataclasses.replace(getattr(searcher, kind), **fields)
     setattr(searcher, kind, changed)
 
 

@@ -199,7 +199,7 @@ class Trie:
     *,
     every_byte: bool = False,
   ) -> Trie:
-    """Reads a trie written by `save`.
+    """Opens a trie written by `save`; large arrays stay mapped from its files.
 
     Args:
       path: the folder.
@@ -218,9 +218,13 @@ class Trie:
         f'was built from {meta["table_hash"][:12] or "no table"}; build the '
         'trie again from this table.'
       )
-    _check_arrays(path, arrays['token'], arrays['first_edge'], meta)
+    whole = every_byte or arrays['first_edge'].nbytes <= array_folder.LARGE
+    _check_arrays(path, arrays['token'], arrays['first_edge'], meta, whole)
+    # Unlike jnp.asarray, this leaves what is mapped on the host where it is.
     return cls(
-      jnp.asarray(arrays['token']), jnp.asarray(arrays['first_edge']), **meta
+      jax.device_put(arrays['token']),
+      jax.device_put(arrays['first_edge']),
+      **meta,
     )
 
 
@@ -251,18 +255,23 @@ def _check_arrays(
   token_E: np.ndarray,
   first_edge_S1: np.ndarray,
   meta: dict,
+  whole: bool,
 ) -> None:
+  """Refuses arrays of no trie; reads all of them only if `whole`."""
   edges = int(first_edge_S1[-1])
   sound = (
     len(token_E) == max(edges, 1)
     and len(first_edge_S1) == edges + 2
     and first_edge_S1[0] == 0
-    and np.diff(first_edge_S1).min() >= 0
-    and np.diff(first_edge_S1).max() <= meta['max_children']
     and token_E.dtype == _token_type(meta['vocab_size'])
-    and token_E.min() >= 0
-    and token_E.max() < meta['vocab_size']
   )
+  if sound and whole:
+    sound = (
+      np.diff(first_edge_S1).min() >= 0
+      and np.diff(first_edge_S1).max() <= meta['max_children']
+      and token_E.min() >= 0
+      and token_E.max() < meta['vocab_size']
+    )
   if not sound:
     raise ValueError(
       f'Expected the arrays of a trie in {path} but they contradict each other; '
@@ -305,9 +314,16 @@ def _accepts(trie: Trie, state_N: jax.Array) -> jax.Array:
 def _children(
   trie: Trie, state_N: jax.Array, offset: jax.Array | int, width: int
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  first_N, last_N = _edges(trie, state_N)
   rank_NxW = protocol.slot_numbers(len(state_N), offset, width)
-  legal_NxW = rank_NxW < (last_N - first_N)[:, None]
+  return children_at(trie, state_N, rank_NxW)
+
+
+def children_at(
+  trie: Trie, state_N: jax.Array, rank_NxW: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """The edges of states by their ranks, as `Constraint.children` has them."""
+  first_N, last_N = _edges(trie, state_N)
+  legal_NxW = (rank_NxW >= 0) & (rank_NxW < (last_N - first_N)[:, None])
   edge_NxW = jnp.where(legal_NxW, first_N[:, None] + rank_NxW, 0)
   return (
     _token(trie, edge_NxW),
@@ -319,10 +335,38 @@ def _children(
 def _probe(
   trie: Trie, state_N: jax.Array, token_NxT: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Binary search for each token among the edges of its state."""
+  rank_NxT, legal_NxT = rank_of(trie, state_N, token_NxT)
+  first_N, _ = _edges(trie, state_N)
+  state_NxT = jnp.where(legal_NxT, first_N[:, None] + rank_NxT + 1, -1)
+  return legal_NxT.astype(jnp.int32), state_NxT
+
+
+def rank_of(
+  trie: Trie,
+  state_N: jax.Array,
+  token_NxT: jax.Array,
+  *,
+  below: int | None = None,
+) -> tuple[jax.Array, jax.Array]:
+  """Binary search for each token among the edges of its state.
+
+  Args:
+    trie: the identifiers.
+    state_N: states, -1 for none.
+    token_NxT: any tokens.
+    below: tokens are no greater than this. Speed only: of small ones there are
+      but few edges before.
+
+  Returns:
+    int32 [N, T] how many edges have lesser tokens; bool whether one has it.
+  """
   first_N, last_N = _edges(trie, state_N)
   low_NxT = jnp.broadcast_to(first_N[:, None], token_NxT.shape)
-  size_NxT = jnp.broadcast_to((last_N - first_N)[:, None], token_NxT.shape)
+  most = trie.max_children
+  if below is not None:
+    most = min(most, below + 1)
+  size_N = jnp.minimum(last_N - first_N, most)
+  size_NxT = jnp.broadcast_to(size_N[:, None], token_NxT.shape)
 
   def halve(
     _: jax.Array, range_NxT: tuple[jax.Array, jax.Array]
@@ -337,10 +381,6 @@ def _probe(
     )
 
   # A loop and not unrolled: XLA's fusion of chained gathers grows exponentially.
-  low_NxT, _ = lax.fori_loop(
-    0, trie.max_children.bit_length(), halve, (low_NxT, size_NxT)
-  )
+  low_NxT, _ = lax.fori_loop(0, most.bit_length(), halve, (low_NxT, size_NxT))
   found_NxT = _token(trie, low_NxT) == token_NxT
-  legal_NxT = (low_NxT < last_N[:, None]) & found_NxT
-  state_NxT = jnp.where(legal_NxT, low_NxT + 1, -1)
-  return legal_NxT.astype(jnp.int32), state_NxT
+  return low_NxT - first_N[:, None], (low_NxT < last_N[:, None]) & found_NxT

@@ -26,13 +26,22 @@ class DecodingOptions:
       Zeng et al., WWW 2024).
     length_penalty: how identifiers of several lengths compare, as `beam_search`
       takes it.
-    alpha: its exponent (NCI, Wang et al., NeurIPS 2022: 0.8 with 'length').
+    alpha: its exponent (NCI, Wang et al., NeurIPS 2022: 0.8 with 'length';
+      GENRE, De Cao et al., ICLR 2021: 1, fairseq's `lenpen`).
+    max_titles: the most identifiers of an answer, with the separator between
+      them (CorpusBrain, Chen et al., CIKM 2022).
+    separator: their text, tokenised alone; not used where max_titles is 1.
+    max_length: the most tokens of an answer, its end included (GENRE and
+      CorpusBrain: 15); 0 for as many as max_titles identifiers may have.
   """
 
   constrained: bool = True
   normalize: str = 'vocabulary'
   length_penalty: str = 'none'
   alpha: float = 1.0
+  max_titles: int = 1
+  separator: str = ' | '
+  max_length: int = 0
 
   def __post_init__(self) -> None:
     if not isinstance(self.constrained, bool):
@@ -41,6 +50,13 @@ class DecodingOptions:
       )
     if isinstance(self.alpha, str) or not math.isfinite(self.alpha):
       raise ValueError(f'Expected alpha to be a number, got {self.alpha!r}.')
+    arguments.check_at_least(
+      max_titles=(self.max_titles, 1), max_length=(self.max_length, 0)
+    )
+    if not isinstance(self.separator, str):
+      raise ValueError(
+        f'Expected separator to be text, got {self.separator!r}.'
+      )
     arguments.check_choice('normalize', self.normalize, NORMALIZE)
     arguments.check_choice(
       'length_penalty', self.length_penalty, LENGTH_PENALTIES

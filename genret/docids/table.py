@@ -8,7 +8,7 @@ import dataclasses
 import functools
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,8 @@ VERSION = 1
 
 # What the arrays of `state` are called in a folder begins with this.
 _STATE = 'state_'
+
+_BLOCK = 1 << 16  # Rows at a time, so that masks of them stay small.
 
 # A row is hashed as a polynomial in this odd number modulo 2^64 (odd, so that
 # no token is lost); a hit is always compared token by token.
@@ -81,8 +83,10 @@ class DocidTable:
     digest.update(offsets.astype('<i8').tobytes())
     digest.update(text.tobytes())
     digest.update(self.lengths_D.astype('<i4').tobytes())
-    tokens = self.token_rows_DxL[_inside(self.token_rows_DxL, self.lengths_D)]
-    digest.update(tokens.astype('<i4').tobytes())
+    for block in _blocks(len(self)):
+      rows_XxL = self.token_rows_DxL[block]
+      tokens = rows_XxL[_inside(rows_XxL, self.lengths_D[block])]
+      digest.update(tokens.astype('<i4').tobytes())
     return digest.hexdigest()
 
   @property
@@ -187,44 +191,53 @@ class _Groups:
   """Documents grouped by identifier: group g is order_D[starts[g]:starts[g+1]].
 
   Attributes:
-    order_D: documents sorted by identifier, then by table order.
+    rows_DxL: the identifiers of the table.
+    lengths_D: tokens in each.
+    order_D: documents by the hash of their identifier, then so that equal ones
+      stand together, in table order.
     starts_G1: first position of each of G groups, and D.
-    tokens_GxL: the identifier of each group, padded with -1.
     hash_G: hashes of the identifiers, ascending.
-    by_hash_G: the group of each hash.
   """
 
+  rows_DxL: np.ndarray
+  lengths_D: np.ndarray
   order_D: np.ndarray
   starts_G1: np.ndarray
-  tokens_GxL: np.ndarray
   hash_G: np.ndarray
-  by_hash_G: np.ndarray
 
   @classmethod
-  def build(cls, token_rows_DxL: np.ndarray, lengths_D: np.ndarray) -> _Groups:
-    inside_DxL = _inside(token_rows_DxL, lengths_D)
-    rows_DxL = np.where(inside_DxL, token_rows_DxL, -1)
+  def build(cls, rows_DxL: np.ndarray, lengths_D: np.ndarray) -> _Groups:
     count = len(rows_DxL)
-    order_D = np.arange(count)
-    if rows_DxL.shape[1]:
-      order_D = np.lexsort(rows_DxL.T[::-1])
-    rows_DxL = rows_DxL[order_D]
+    hash_D = np.empty(count, np.uint64)
+    for block in _blocks(count):
+      hash_D[block] = _hash_rows(_marked(rows_DxL[block], lengths_D[block]))
+    order_D = np.argsort(hash_D, kind='stable')
+    sorted_D = hash_D[order_D]
+    (again,) = np.nonzero(sorted_D[1:] == sorted_D[:-1])
+    equal = _rows_equal(rows_DxL, lengths_D, order_D[again], order_D[again + 1])
+    if not equal.all():  # Different identifiers with one hash.
+      marked_DxL = _marked(rows_DxL, lengths_D)
+      order_D = np.lexsort([*marked_DxL.T[::-1], hash_D])
+      sorted_D = hash_D[order_D]
+      again = np.arange(count - 1)
+      equal = _rows_equal(rows_DxL, lengths_D, order_D[:-1], order_D[1:])
     first_D = np.ones(count, bool)
-    first_D[1:] = np.any(rows_DxL[1:] != rows_DxL[:-1], axis=1)
-    tokens_GxL = rows_DxL[first_D]
-    hash_G = _hash_rows(tokens_GxL)
-    by_hash_G = np.argsort(hash_G, kind='stable')
-    starts_G1 = np.append(np.flatnonzero(first_D), count)
-    return cls(order_D, starts_G1, tokens_GxL, hash_G[by_hash_G], by_hash_G)
+    first_D[again[equal] + 1] = False
+    starts_G = np.flatnonzero(first_D)
+    return cls(
+      rows_DxL,
+      lengths_D,
+      order_D,
+      np.append(starts_G, count),
+      sorted_D[starts_G],
+    )
 
   def find(self, tokens_XxL: np.ndarray, lengths_X: np.ndarray) -> np.ndarray:
     """The group of each identifier, -1 where there is none."""
-    width = self.tokens_GxL.shape[1]
+    width = self.rows_DxL.shape[1]
     rows_XxL = np.full((len(tokens_XxL), width), -1, np.int64)
     shared = min(width, tokens_XxL.shape[1])
-    rows_XxL[:, :shared] = np.where(
-      _inside(tokens_XxL[:, :shared], lengths_X), tokens_XxL[:, :shared], -1
-    )
+    rows_XxL[:, :shared] = _marked(tokens_XxL[:, :shared], lengths_X)
     group_X = np.full(len(tokens_XxL), -1)
     if not len(self.hash_G) or not len(tokens_XxL):
       return group_X
@@ -239,10 +252,38 @@ class _Groups:
       open_X = same_X & (group_X < 0) & (lengths_X <= width)
       if not open_X.any():
         return group_X
-      candidate_X = self.by_hash_G[clipped_X]
-      equal_X = np.all(self.tokens_GxL[candidate_X] == rows_XxL, axis=1)
-      group_X = np.where(open_X & equal_X, candidate_X, group_X)
+      document_X = self.order_D[self.starts_G1[clipped_X]]
+      named_XxL = _marked(self.rows_DxL[document_X], self.lengths_D[document_X])
+      equal_X = np.all(named_XxL == rows_XxL, axis=1)
+      group_X = np.where(open_X & equal_X, clipped_X, group_X)
       position_X = position_X + 1
+
+
+def _blocks(count: int) -> Iterator[slice]:
+  for first in range(0, count, _BLOCK):
+    yield slice(first, min(first + _BLOCK, count))
+
+
+def _marked(rows_XxL: np.ndarray, lengths_X: np.ndarray) -> np.ndarray:
+  """Rows with -1 behind their tokens."""
+  return np.where(_inside(rows_XxL, lengths_X), rows_XxL, -1)
+
+
+def _rows_equal(
+  rows_DxL: np.ndarray,
+  lengths_D: np.ndarray,
+  one_X: np.ndarray,
+  other_X: np.ndarray,
+) -> np.ndarray:
+  """Whether two documents have one identifier, for X pairs of them."""
+  equal_X = np.empty(len(one_X), bool)
+  for block in _blocks(len(one_X)):
+    one_YxL, other_YxL = (
+      _marked(rows_DxL[which_X[block]], lengths_D[which_X[block]])
+      for which_X in (one_X, other_X)
+    )
+    equal_X[block] = np.all(one_YxL == other_YxL, axis=1)
+  return equal_X
 
 
 def _hash_rows(rows_XxL: np.ndarray) -> np.ndarray:
@@ -276,6 +317,8 @@ def _int32(name: str, values: Any) -> np.ndarray:
       f'Expected whole numbers in {name} but got dtype {array.dtype}; convert '
       'them to int32.'
     )
+  if array.dtype == np.int32:
+    return array
   limits = np.iinfo(np.int32)
   if array.min() < limits.min or array.max() > limits.max:
     raise ValueError(
@@ -301,6 +344,10 @@ def _check_shapes(table: DocidTable) -> None:
 
 
 def _check_documents(table: DocidTable) -> None:
+  if {*map(type, table.doc_ids)} <= {str} and (
+    len({*table.doc_ids}) == len(table)
+  ):
+    return
   seen: dict[str, int] = {}
   for index, doc_id in enumerate(table.doc_ids):
     if not isinstance(doc_id, str):
@@ -317,37 +364,45 @@ def _check_documents(table: DocidTable) -> None:
 
 
 def _check_tokens(table: DocidTable) -> None:
-  rows, lengths = table.token_rows_DxL, table.lengths_D
-  inside = _inside(rows, lengths)
-  outside = inside & ((rows < 0) | (rows >= table.vocab_size))
+  lengths_D, width = table.lengths_D, table.token_rows_DxL.shape[1]
 
-  def refuse(bad_D: Any, expected: str, advice: str) -> None:
-    if np.any(bad_D):
-      index = int(np.argmax(bad_D))
+  def refuse(bad_X: Any, first: int, expected: str, advice: str) -> None:
+    if np.any(bad_X):
+      index = first + int(np.argmax(bad_X))
       raise ValueError(
         f'Expected {expected} but document {table.doc_ids[index]!r} has length '
-        f'{lengths[index]} and tokens {rows[index].tolist()}; {advice}.'
+        f'{lengths_D[index]} and tokens '
+        f'{table.token_rows_DxL[index].tolist()}; {advice}.'
       )
 
-  width = rows.shape[1]
   refuse(
-    (lengths < 0) | (lengths > width),
+    (lengths_D < 0) | (lengths_D > width),
+    0,
     f'lengths up to the {width} columns',
     'count the tokens of each row',
   )
-  refuse(lengths == 0, 'no empty identifier', 'give every document a token')
   refuse(
-    outside.any(axis=1),
-    f'tokens from 0 to {table.vocab_size - 1}',
-    'correct the tokens or vocab_size',
+    lengths_D == 0, 0, 'no empty identifier', 'give every document a token'
   )
-  refuse(
-    (inside & (rows == table.eos_id)).any(axis=1),
-    f'identifiers without eos_id={table.eos_id}',
-    'leave it out: a trie ends each identifier with it',
-  )
-  refuse(
-    (~inside & (rows != 0)).any(axis=1),
-    'padding with 0',
-    'set what follows the length to 0',
-  )
+  for block in _blocks(len(table)):
+    rows_XxL = table.token_rows_DxL[block]
+    inside_XxL = _inside(rows_XxL, lengths_D[block])
+    outside_XxL = (rows_XxL < 0) | (rows_XxL >= table.vocab_size)
+    refuse(
+      (inside_XxL & outside_XxL).any(axis=1),
+      block.start,
+      f'tokens from 0 to {table.vocab_size - 1}',
+      'correct the tokens or vocab_size',
+    )
+    refuse(
+      (inside_XxL & (rows_XxL == table.eos_id)).any(axis=1),
+      block.start,
+      f'identifiers without eos_id={table.eos_id}',
+      'leave it out: a trie ends each identifier with it',
+    )
+    refuse(
+      (~inside_XxL & (rows_XxL != 0)).any(axis=1),
+      block.start,
+      'padding with 0',
+      'set what follows the length to 0',
+    )

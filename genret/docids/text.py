@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identifiers that are text: written in the pieces of the text vocabulary."""
 
+import itertools
 import re
 import urllib.parse
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from genret.corpus import Document
 from genret.docids import codes, growth
 from genret.docids.table import DocidTable
 
+_BLOCK = 1 << 17  # Names that are lists of pieces at a time.
+
 
 def text_table(
   documents: Sequence[Document],
@@ -22,6 +25,7 @@ def text_table(
   *,
   text_tokens: int,
   old: DocidTable | None = None,
+  field: str = 'name',
 ) -> DocidTable:
   """The table of the documents under the given names, one string each.
 
@@ -31,23 +35,27 @@ def text_table(
     vocabulary: the text pieces.
     text_tokens: ids that text takes, at least the pieces.
     old: the table that the documents are added to.
+    field: what the names are, for errors.
 
   Raises:
-    ValueError: if a name has a piece that the vocabulary does not know.
+    ValueError: if a name is empty or has a piece that the vocabulary does not
+      know.
   """
-  rows = vocabulary.encode(list(names))
-  for document, name, row in zip(documents, names, rows, strict=True):
-    if vocabulary_lib.UNK_ID in row:
-      raise ValueError(
-        f'Expected names that the vocabulary can spell, it has no piece for '
-        f'a part of {name!r} (document {document.doc_id!r}); train the '
-        'vocabulary on the names too.'
-      )
-  lengths_D = np.array([len(row) for row in rows], np.int32)
-  token_DxL = np.zeros((len(rows), max(lengths_D, default=1)), np.int32)
-  token_DxL[np.arange(token_DxL.shape[1]) < lengths_D[:, None]] = [
-    token for row in rows for token in row
-  ]
+  token_DxL, lengths_D = token_rows(names, vocabulary)
+  if not lengths_D.all():
+    first = int(np.argmin(lengths_D))
+    raise ValueError(
+      f'Expected a {field} of every document, {documents[first].doc_id!r} has '
+      'none; add it to the corpus, or choose another scheme.'
+    )
+  unknown_D = (token_DxL == vocabulary_lib.UNK_ID).any(axis=1)
+  if unknown_D.any():
+    first = int(np.argmax(unknown_D))
+    raise ValueError(
+      f'Expected names that the vocabulary can spell, it has no piece for a '
+      f'part of {names[first]!r} (document {documents[first].doc_id!r}); train '
+      'the vocabulary on the names too.'
+    )
   return growth.table(
     documents,
     token_DxL,
@@ -55,6 +63,34 @@ def text_table(
     vocabulary_lib.joint_size(text_tokens, 0),
     old=old,
   )
+
+
+def token_rows(
+  names: Sequence[str], vocabulary: sentencepiece.SentencePieceProcessor
+) -> tuple[np.ndarray, np.ndarray]:
+  """The pieces of names, a block at a time: lists of millions take gigabytes.
+
+  Args:
+    names: D strings.
+    vocabulary: the text pieces.
+
+  Returns:
+    int32 [D, L] padded with 0, at least one column; int32 [D] pieces in each.
+  """
+  lengths_D = np.zeros(len(names), np.int32)
+  blocks = []
+  for first in range(0, len(names), _BLOCK):
+    rows = vocabulary.encode(list(names[first : first + _BLOCK]))
+    lengths_D[first : first + _BLOCK] = [len(row) for row in rows]
+    every = itertools.chain.from_iterable(rows)
+    blocks.append(np.fromiter(every, np.int32, sum(map(len, rows))))
+  width = int(lengths_D.max()) if len(names) else 1
+  token_DxL = np.zeros((len(names), width), np.int32)
+  for number, tokens in enumerate(blocks):
+    block = slice(number * _BLOCK, (number + 1) * _BLOCK)
+    inside_XxL = np.arange(width) < lengths_D[block, None]
+    token_DxL[block][inside_XxL] = tokens
+  return token_DxL, lengths_D
 
 
 def naive(
@@ -192,13 +228,9 @@ def named_table(
     ValueError: for a name that is empty or cannot be spelled.
   """
   codes.check_choice('collisions', collisions, codes.COLLISIONS)
-  for document, name in zip(documents, names, strict=True):
-    if not vocabulary.encode(name):
-      raise ValueError(
-        f'Expected a {field} of every document, {document.doc_id!r} has none; '
-        'add it to the corpus, or choose another scheme.'
-      )
-  found = text_table(documents, names, vocabulary, text_tokens=first_token)
+  found = text_table(
+    documents, names, vocabulary, text_tokens=first_token, field=field
+  )
   row_DxL, lengths_D = found.token_rows_DxL, found.lengths_D
   if max_tokens > 0:
     row_DxL = row_DxL[:, :max_tokens]

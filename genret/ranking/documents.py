@@ -10,6 +10,17 @@ The rule, for one query:
   order and with equal scores;
 * a document that several hypotheses name keeps its best score;
 * best score first; equal scores in the order of the hypotheses.
+
+With a separator a hypothesis is several identifiers (CorpusBrain, Chen et al.,
+CIKM 2022), read from the left: each ends where the next separator begins.
+
+* Each of them stands for its documents, with the score of the hypothesis: the
+  identifiers of a hypothesis come in the order they are written, before those of
+  the next hypothesis.
+* One that is no identifier counts for nothing, the others beside it count.
+
+Documents of one hypothesis have so equal scores and an order; `runs.trec_scores`
+sets them apart, so that a TREC run keeps it.
 """
 
 from collections.abc import Sequence
@@ -32,6 +43,7 @@ def rank_documents(
   table: DocidTable,
   *,
   limit: int | None = None,
+  separator: Sequence[int] = (),
 ) -> list[Ranking]:
   """Maps the hypotheses of B queries to documents.
 
@@ -42,6 +54,8 @@ def rank_documents(
     legal_BxK: False where the search found no hypothesis.
     table: what the tokens name.
     limit: the most documents for one query; None for all.
+    separator: tokens between the identifiers of a hypothesis; none where each
+      is one identifier.
 
   Returns:
     Per query (int64 document indices, scores), each document once, best first;
@@ -61,14 +75,16 @@ def rank_documents(
   _check(tokens_BxKxL, scores_BxK, lengths_BxK, legal_BxK)
   query_R, beam_R = np.nonzero(legal_BxK & (scores_BxK > -np.inf))
   score_R = scores_BxK[query_R, beam_R]
-  documents = table.documents(
-    tokens_BxKxL[query_R, beam_R], lengths_BxK[query_R, beam_R]
+  row_I, tokens_IxL, lengths_I = _identifiers(
+    tokens_BxKxL[query_R, beam_R], lengths_BxK[query_R, beam_R], separator
   )
-  # One row per (hypothesis, document), M in all.
-  row_M = np.repeat(np.arange(len(documents)), [len(d) for d in documents])
+  documents = table.documents(tokens_IxL, lengths_I)
+  # One row per (hypothesis, identifier, document), M in all.
+  row_M = np.repeat(row_I, [len(d) for d in documents])
   document_M = np.concatenate([np.zeros(0, np.int64), *documents])
   query_M, score_M = query_R[row_M], score_R[row_M]
-  # Stable: hypotheses, then documents in table order, break ties.
+  # Stable: hypotheses, identifiers in them, then documents in table order break
+  # ties.
   order_M = np.lexsort((-score_M, query_M))
   query_M, document_M = query_M[order_M], document_M[order_M]
   score_M = score_M[order_M]
@@ -90,15 +106,64 @@ def rank_documents(
 
 
 def are_identifiers(
-  tokens_BxKxL: ArrayLike, lengths_BxK: ArrayLike, table: DocidTable
+  tokens_BxKxL: ArrayLike,
+  lengths_BxK: ArrayLike,
+  table: DocidTable,
+  *,
+  separator: Sequence[int] = (),
 ) -> np.ndarray:
-  """Returns bool [B, K]: whether each hypothesis is an identifier, complete."""
+  """Returns bool [B, K]: whether each hypothesis is an identifier, complete.
+
+  With a separator, whether it is nothing but such identifiers.
+  """
   tokens_BxKxL, lengths_BxK = np.asarray(tokens_BxKxL), np.asarray(lengths_BxK)
-  found = table.documents(
-    tokens_BxKxL.reshape(-1, tokens_BxKxL.shape[-1]), lengths_BxK.reshape(-1)
+  row_I, tokens_IxL, lengths_I = _identifiers(
+    tokens_BxKxL.reshape(-1, tokens_BxKxL.shape[-1]),
+    lengths_BxK.reshape(-1),
+    separator,
   )
-  known = np.fromiter((len(d) > 0 for d in found), bool, len(found))
-  return known.reshape(lengths_BxK.shape)
+  found = table.documents(tokens_IxL, lengths_I)
+  known_I = np.fromiter((len(d) > 0 for d in found), bool, len(found))
+  wrong_R = np.bincount(row_I[~known_I], minlength=lengths_BxK.size) > 0
+  return ~wrong_R.reshape(lengths_BxK.shape)
+
+
+def _identifiers(
+  tokens_RxL: np.ndarray, lengths_R: np.ndarray, separator: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Cuts hypotheses at the separator.
+
+  Returns:
+    row_I, tokens_IxL, lengths_I: by hypothesis, then as they are written; each
+    hypothesis has one more than separators.
+  """
+  count, width = tokens_RxL.shape
+  size = len(separator)
+  if not size or not count or size > width:
+    return np.arange(count), tokens_RxL, lengths_R
+  windows_RxWxS = np.lib.stride_tricks.sliding_window_view(tokens_RxL, size, 1)
+  place_W = np.arange(width - size + 1)
+  is_here_RxW = (windows_RxWxS == np.asarray(separator)).all(axis=2)
+  is_here_RxW &= place_W + size <= lengths_R[:, None]
+  # The first separator at or behind each place; L where there is none.
+  next_RxL = np.full((count, width + 1), width)
+  next_RxL[:, place_W] = np.where(is_here_RxW, place_W, width)
+  next_RxL = np.minimum.accumulate(next_RxL[:, ::-1], axis=1)[:, ::-1]
+  # A round for each identifier of the longest hypothesis.
+  row_R, start_R = np.arange(count), np.zeros(count, np.int64)
+  rows, starts, ends = [], [], []
+  while len(row_R):
+    end_R = next_RxL[row_R, start_R]
+    goes_on_R = end_R < width
+    rows.append(row_R)
+    starts.append(start_R)
+    ends.append(np.where(goes_on_R, end_R, lengths_R[row_R]))
+    row_R, start_R = row_R[goes_on_R], end_R[goes_on_R] + size
+  row_I, start_I, end_I = map(np.concatenate, (rows, starts, ends))
+  order_I = np.argsort(row_I, kind='stable')
+  row_I, start_I, end_I = row_I[order_I], start_I[order_I], end_I[order_I]
+  column_IxL = np.minimum(start_I[:, None] + np.arange(width), width - 1)
+  return row_I, tokens_RxL[row_I[:, None], column_IxL], end_I - start_I
 
 
 def to_hits(
