@@ -8,7 +8,7 @@ document's text to its own identifier. What stands for the document's text is
 the choice that matters most; the preprocessors below offer the published ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -171,25 +171,47 @@ def first_tokens(
   )
 
 
-def token_set(
-  dataset: tf.data.Dataset, stop_tokens: Sequence[int] = ()
+def word_set(
+  dataset: tf.data.Dataset, stop_words: Collection[str] = ()
 ) -> tf.data.Dataset:
-  """Keeps the first of equal input tokens, and no stop words.
+  """Keeps the first of equal words of the input text, and no stop words.
 
-  DSI's set indexing (Tay et al., NeurIPS 2022).
+  DSI's set indexing (Tay et al., NeurIPS 2022). Words are what blanks part; case
+  counts, but not for stop words.
+
+  Args:
+    dataset: examples whose inputs are text.
+    stop_words: in lower case.
+  """
+  stop_S = tf.constant(sorted(stop_words), tf.string)
+
+  def keep(example: Mapping[str, Any]) -> dict[str, Any]:
+    word_T, _ = tf.unique(tf.strings.split(example['inputs']))
+    lower_T = tf.strings.lower(word_T, encoding='utf-8')
+    is_stop_T = tf.reduce_any(lower_T[:, None] == stop_S[None], axis=1)
+    kept_T = tf.boolean_mask(word_T, ~is_stop_T)
+    return {**example, 'inputs': tf.strings.reduce_join(kept_T, separator=' ')}
+
+  return dataset.map(keep, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def prepend_tokens(
+  dataset: tf.data.Dataset, tokens: Sequence[int]
+) -> tf.data.Dataset:
+  """Puts the same tokens before every input: a prefix of what was cut before.
 
   Args:
     dataset: tokenised examples.
-    stop_tokens: tokens that are left out.
+    tokens: of the prefix; none leaves all as it is.
   """
-  stop_S = tf.constant(list(stop_tokens), tf.int32)
-
-  def keep(example: Mapping[str, Any]) -> dict[str, Any]:
-    token_T, _ = tf.unique(example['inputs'])
-    is_stop_T = tf.reduce_any(token_T[:, None] == stop_S[None], axis=1)
-    return {**example, 'inputs': tf.boolean_mask(token_T, ~is_stop_T)}
-
-  return dataset.map(keep, num_parallel_calls=tf.data.AUTOTUNE)
+  prefix_P = tf.constant(list(tokens), tf.int32)
+  return dataset.map(
+    lambda example: {
+      **example,
+      'inputs': tf.concat([prefix_P, example['inputs']], axis=0),
+    },
+    num_parallel_calls=tf.data.AUTOTUNE,
+  )
 
 
 def random_chunk(
@@ -232,8 +254,9 @@ def salient_tokens(
 ) -> tf.data.Dataset:
   """Keeps a random set of input tokens, drawn by weight, in text order.
 
-  DSI's set indexing (see `token_set`) as a sample: with inverse document frequencies for weights the input looks like keywords
-  somebody might search the document by. Drawn without replacement
+  DSI's set indexing (see `word_set`) as a sample of pieces: with inverse document
+  frequencies for weights the input looks like keywords somebody might search the
+  document by, in part without their other pieces. Drawn without replacement
   (Gumbel top-k), new at every pass.
 
   Args:

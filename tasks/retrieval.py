@@ -7,7 +7,7 @@
 | `<name>_retrieval` | query -> identifier                      | those of qrels/ |
 | `<name>_generated` | pseudo-query of a document -> identifier | train           |
 | `<name>_first`     | first tokens of a document -> identifier | train           |
-| `<name>_set`       | its tokens, once each, no stop words -> identifier | train |
+| `<name>_set`       | its words, once each, no stop words -> identifier | train |
 | `<name>_chunks`    | random window of a document -> identifier | train           |
 | `<name>_keywords`  | salient words of a document -> identifier | train           |
 | `<name>_passages`  | rehearsed passages of a document -> identifier | train      |
@@ -77,7 +77,8 @@ def mixture(
       come in proportion to them, absent means 0. Default: retrieval and chunks
       alike. DSI's best is 32 examples of a document for one of retrieval.
     query_prefix: put before queries, generated ones too.
-    passage_prefix: put before documents.
+    passage_prefix: put before documents and parts of them; 'first', 'chunks' and
+      'keywords' count their own tokens alone.
     pseudo_queries: for 'generated', as `genret index fm` takes them: a file, or
       the name of a split.
     rehearsal: which 'passages' and 'sentences': one of `rehearsal.CHOICES`.
@@ -118,15 +119,24 @@ def mixture(
     },
   )
   prepared = beir_folder.prepare(corpus, Path(docids) / 'tfds')
-  documents = functools.partial(
-    add,
-    source=beir_folder.prepared_source(
-      prepared, beir_folder.DOCUMENTS, splits={'train': 'corpus'}
-    ),
-    examples=functools.partial(
-      features.indexing_examples, table=table, prefix=passage_prefix
-    ),
-  )
+  # Put before what is kept of a document, which may be another part each time.
+  prefix = vocabulary_lib.load_vocabulary(docids).encode(passage_prefix)
+
+  def documents(task: str, *, text: Any = None, augment: Any = None) -> None:
+    """Adds a task from documents; `text` changes texts, `augment` tokens."""
+    add(
+      task,
+      source=beir_folder.prepared_source(
+        prepared, beir_folder.DOCUMENTS, splits={'train': 'corpus'}
+      ),
+      examples=_chained(
+        functools.partial(features.indexing_examples, table=table), text
+      ),
+      augment=_chained(
+        augment, functools.partial(features.prepend_tokens, tokens=prefix)
+      ),
+    )
+
   tasks: dict[str, Callable[[str], None]] = {
     'retrieval': lambda task: add(
       task,
@@ -170,9 +180,7 @@ def mixture(
     ),
     'set': lambda task: documents(
       task,
-      augment=functools.partial(
-        features.token_set, stop_tokens=_stop_tokens(docids)
-      ),
+      text=functools.partial(features.word_set, stop_words=ENGLISH_STOP_WORDS),
     ),
     'chunks': lambda task: documents(
       task,
@@ -339,11 +347,12 @@ def _memory_source(pairs: Sequence[tuple[str, str]]) -> seqio.DataSource:
   )
 
 
-def _stop_tokens(docids: str | os.PathLike[str]) -> list[int]:
-  """The pieces that are English stop words."""
-  pieces = vocabulary_lib.load_vocabulary(docids)
-  rows = pieces.encode(sorted(ENGLISH_STOP_WORDS))
-  return [row[0] for row in rows if len(row) == 1]
+def _chained(*steps: Any) -> Any:
+  """Preprocessors as one; those that are None are left out."""
+  wanted = [step for step in steps if step is not None]
+  return lambda dataset: functools.reduce(
+    lambda found, step: step(found), wanted, dataset
+  )
 
 
 def _check_corpus(table: DocidTable, corpus: str | os.PathLike[str]) -> None:

@@ -210,14 +210,26 @@ def test_the_first_tokens_are_kept(length):
 
 @hypothesis.settings(max_examples=20)
 @hypothesis.given(
-  st.lists(st.integers(3, 9), max_size=12), st.sets(st.integers(3, 9))
+  st.lists(st.sampled_from(['a', 'A', 'The', 'the', 'Ä', 'ä', 'sea'])),
+  st.sets(st.sampled_from(['a', 'the', 'ä'])),
 )
-def test_a_set_has_each_token_once_and_no_stop_words(tokens, stop):
-  expected = [t for t in dict.fromkeys(tokens) if t not in stop]
-  examples = [{'inputs': tokens, 'targets': [7]}]
-  (row,) = features.token_set(dataset(examples), stop).as_numpy_iterator()
-  assert row['inputs'].tolist() == expected
+def test_a_set_has_each_word_once_and_no_stop_words(words, stop):
+  expected = [w for w in dict.fromkeys(words) if w.lower() not in stop]
+  texts = tf.data.Dataset.from_tensors(
+    {'inputs': '  '.join(words), 'targets': [7]}
+  )
+  (row,) = features.word_set(texts, stop).as_numpy_iterator()
+  assert row['inputs'].decode() == ' '.join(expected)
   assert row['targets'].tolist() == [7]
+
+
+def test_a_prefix_is_before_what_is_kept():
+  found = features.prepend_tokens(
+    features.first_tokens(dataset([{'inputs': DOCUMENT}]), length=2), [8, 9]
+  )
+  assert lists(found) == [[8, 9, *DOCUMENT[:2]]]
+  found = features.prepend_tokens(dataset([{'inputs': DOCUMENT}]), [])
+  assert lists(found) == [DOCUMENT]
 
 
 def test_arguments_that_cannot_work():

@@ -141,14 +141,36 @@ class Rows:
     name: str,
     seed: int,
     row: Callable[[], Mapping[str, Any]],
+    *,
+    steps: int | None = None,
   ) -> None:
-    """Makes a row unless it is there, or another process is making it."""
+    """Makes a row unless it is there, or another process is making it.
+
+    Args:
+      judged: what is searched.
+      name: of the row.
+      seed: likewise.
+      row: makes it.
+      steps: of its training; None for any.
+
+    Raises:
+      ValueError: for a row that is there with another number of steps.
+    """
     made = {'name': name, 'seed': seed, **judged.facts()}
     key = self._key(made)
     slug = '.'.join(map(str, (*key[:3], name, seed)))
     path = self._work / f'{slug}.json'
     with only_process(path, wait=False) as mine:
-      if mine and key not in map(self._key, self.read()):
+      if not mine:
+        return
+      known = {self._key(row): row for row in self.read()}.get(key)
+      if known and steps is not None and known.get('steps', steps) != steps:
+        raise ValueError(
+          f'Expected rows of {steps:,} steps, {name!r} of seed {seed} has one of '
+          f'{known["steps"]:,}; name another --docs and --work, or leave --steps '
+          'out.'
+        )
+      if known is None:
         text = json.dumps({**made, **row()}, allow_nan=False)
         write_text(path, text)
 

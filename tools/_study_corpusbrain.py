@@ -162,7 +162,11 @@ def run(
       row = functools.partial(
         _trained, of, cell, seed, steps, tuning_steps or steps
       )
-      rows.make(judged, cell.name, seed, row)
+      wanted = (tuning_steps or steps) if cell.fine_tuned else steps
+      untrained = cell == Cell(NOTHING, False)
+      rows.make(
+        judged, cell.name, seed, row, steps=None if untrained else wanted
+      )
       rows.publish()
   print(_corpusbrain_page.write(rows.publish(), docs))
 

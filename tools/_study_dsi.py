@@ -56,7 +56,8 @@ SCHEMES: dict[str, tuple[str, dict[str, Any]]] = {
   'semantic': ('hierarchical-kmeans', {'k': 10, 'c': 10}),
   '2d': ('hierarchical-kmeans-2d', {'k': 10, 'c': 10}),
   'rq': ('rq-kmeans', {'levels': 3, 'k': 16}),
-  'random': ('random-codes', {'levels': 3, 'k': 16}),
+  # The identifiers of `rq`, dealt to other documents.
+  'shuffled': ('random-codes', {'like': 'rq'}),
   'title': ('title', {}),
   'description': ('description', {}),
 }
@@ -160,7 +161,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     '--only',
     default='*',
     metavar='PATTERN',
-    help="cells by name, such as 'atomic, *' or '*, words' [all]",
+    help="cells by name, such as 'atomic, *' or '*, words'; none: no cell, but "
+    'the page of the rows that there are [all]',
   )
 
 
@@ -198,6 +200,12 @@ def run(
       f'Expected --pseudo-queries for each of {len(corpora)} corpora, got '
       f'{len(pseudo_queries)}; give one file for each, or none.'
     )
+  names = ['dual encoder', *(cell.name for cell in grid())]
+  if only != 'none' and not fnmatch.filter(names, only):
+    raise ValueError(
+      f'Expected --only to match a cell, such as {names[1]!r}, or none, got '
+      f'{only!r}; write another pattern.'
+    )
   rows = Rows(docs / 'results' / 'dsi.json', work / 'rows')
   files: Sequence[str | None] = list(pseudo_queries) or [None] * len(corpora)
   studies = [
@@ -219,6 +227,7 @@ def run(
           'dual encoder',
           seed,
           functools.partial(_dual_encoder, of, seed, steps),
+          steps=steps,
         )
       for cell in grid():
         if of.has(cell) and fnmatch.fnmatchcase(cell.name, only):
@@ -227,6 +236,7 @@ def run(
             cell.name,
             seed,
             functools.partial(_trained, of, cell, seed, steps),
+            steps=steps,
           )
           rows.publish()
   print(_dsi_page.write(rows.publish(), docs))
@@ -265,6 +275,8 @@ class _Corpus:
     name, options = SCHEMES[scheme]
     if scheme == 'description':
       options = options | {'queries': self.pseudo_queries}
+    if 'like' in options:
+      options = options | {'like': str(self.docids(options['like'], start))}
     _, arguments = STARTS[start]
     if start == 'pretrained':
       arguments = {
@@ -423,6 +435,7 @@ def _run(
     ),
     'queries_per_second': len(queries) / seconds['constrained'],
     'docids_hash': searcher.docids_hash,
+    'vocabulary_hash': vocabulary_lib.vocabulary_hash(docids),
   }
 
 

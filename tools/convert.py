@@ -16,8 +16,14 @@ parameters), as a run has, which serves as INITIAL_CHECKPOINT_PATH; or, with
 --format huggingface, config.json and model.safetensors, with the vocabulary of a
 run beside them.
 
+With --docids the model gets rows for the tokens of identifiers behind its text, where
+the scheme has some: at the mean of their documents' words with --corpus, else drawn
+around the mean of all rows. Training needs them (`--text-tokens` of `genret index` is
+the number of rows that the model has without).
+
 Example:
   genret convert --from flan-t5-small --to checkpoints/flan_t5_small
+  genret convert --from flan-t5-small --to initial --docids docids --corpus corpus
   genret convert --from runs/mine --to my_model --format huggingface
 """
 
@@ -31,8 +37,10 @@ import flax
 import numpy as np
 
 from genret import vocabulary as vocabulary_lib
+from genret.corpus import load_collection
 from genret.models import checkpoints, t5, t5x_checkpoints, weights
 from genret.run_folders import DOCIDS_FOLDER
+from genret.tools._pretrained import with_identifiers
 
 _FORMATS = ('genret', 'huggingface')
 
@@ -76,9 +84,18 @@ def main(argv: list[str]) -> int:
     default='float32',
     help='of the tensors, with --format huggingface [%(default)s]',
   )
+  add('--docids', metavar='FOLDER', help='identifiers that it is to write')
+  add('--corpus', help='their documents, with --docids')
   args = parser.parse_args(argv)
+  if args.corpus is not None and args.docids is None:
+    raise ValueError(
+      'Expected --docids with --corpus, got none; name the folder of identifiers.'
+    )
   kind, config, params = read(Path(args.source), args.step)
   print(f'Read {kind} from {args.source}')
+  if args.docids is not None:
+    corpus = None if args.corpus is None else load_collection(args.corpus)
+    config, params = with_identifiers((config, params), args.docids, corpus)
   print(table(config, params))
   if args.format == 'huggingface':
     weights.save_hugging_face(args.target, config, params, dtype=args.dtype)

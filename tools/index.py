@@ -27,7 +27,7 @@ from genret import ngram_index, vector_files
 from genret.constraints import fm_files
 from genret.constraints.trie import Trie
 from genret.corpus import load_collection
-from genret.docids import build, codes
+from genret.docids import build, codes, growth
 from genret.docids.table import DocidTable
 from genret.pseudo_queries import read_pseudo_queries
 
@@ -259,7 +259,12 @@ def _summary(table: DocidTable) -> dict[str, str]:
     'tokens per identifier': f'{lengths_D.min()} to {lengths_D.max()}, mean '
     f'{lengths_D.mean():.2f}',
     'used (perplexity)': ' '.join(shown),
-    'collision rate': f'{table.collision_rate:.4f}',
+    'collision rate': f'{table.collision_rate:.4f}'
+    + (
+      f', {table.meta[growth.COLLIDED]:.4f} before the rule'
+      if growth.COLLIDED in table.meta
+      else ''
+    ),
     'trie': f'{trie.nbytes:,} bytes',
     'hash': table.hash[:16],
   }
@@ -322,8 +327,8 @@ def _option(text: str) -> tuple[str, int | float | bool | str]:
     raise ValueError(f'Expected --option NAME=VALUE, got {text!r}.')
   if re.fullmatch('-?[0-9]+', value):
     return name, int(value)
-  if value in ('true', 'false'):
-    return name, value == 'true'
+  if value.lower() in ('true', 'false'):
+    return name, value.lower() == 'true'
   try:
     return name, float(value)
   except ValueError:

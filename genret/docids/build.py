@@ -195,7 +195,7 @@ def build(
       'pieces': pieces.get_piece_size(),
       vocabulary_lib.HASH_FIELD: vocabulary_lib.vocabulary_hash(vocabulary),
     }
-    table = dataclasses.replace(table, meta=meta)
+    table = dataclasses.replace(table, meta={**table.meta, **meta})
     initial = embeddings.initial_embeddings(space, table)
     _write(output, vocabulary, table, initial)
   return table
@@ -311,7 +311,7 @@ def extend(
     doc_ids=[document.doc_id for document in documents],
     token_rows_DxL=grown.token_rows_DxL[order],
     lengths_D=grown.lengths_D[order],
-    meta={**table.meta, **known},
+    meta={**table.meta, **grown.meta, **known},
   )
   initial = embeddings.initial_embeddings(space, grown)
   _write(output, old, grown, initial)

@@ -244,6 +244,9 @@ def hierarchical_kmeans_2d(
 ) -> DocidTable:
   """NCI's identifiers: every position has digits of its own.
 
+  A document that is alone in a cluster has one more digit, 0, which NCI's program
+  leaves out.
+
   Takes the arguments of `hierarchical_kmeans`.
   """
   del vocabulary

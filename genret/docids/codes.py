@@ -50,6 +50,7 @@ def code_table(
   collisions: str = 'token',
   old: DocidTable | None = None,
   state: Mapping[str, np.ndarray] | None = None,
+  collided: float | None = None,
 ) -> DocidTable:
   """Codes as tokens, from `first_token` on.
 
@@ -62,6 +63,7 @@ def code_table(
     old: a table of such codes that the documents are added to; under `token`
       their numbers go on behind those of its documents.
     state: as `growth.table` takes it.
+    collided: likewise; that of the codes as they are where None.
 
   Raises:
     ValueError: for codes that do not fit, or an unknown rule.
@@ -79,8 +81,10 @@ def code_table(
       f'Expected codes from 0 to below {sizes}, got {code_DxL.min(0)} to '
       f'{code_DxL.max(0)}; check how they were made.'
     )
+  taken_NxL = codes_of(old, sizes, first_token)
+  if collided is None:
+    collided = collision_rate(np.concatenate([taken_NxL, code_DxL]))
   if collisions == 'token':
-    taken_NxL = codes_of(old, sizes, first_token)
     number_D = numbers_of_equals(np.concatenate([taken_NxL, code_DxL]))
     number_D = number_D[len(taken_NxL) :]
     code_DxL = np.column_stack([code_DxL, number_D])
@@ -93,7 +97,16 @@ def code_table(
     vocabulary_lib.joint_size(first_token, sum(sizes)),
     old=old,
     state=state,
+    collided=collided,
   )
+
+
+def collision_rate(row_DxL: np.ndarray) -> float:
+  """The share of rows that are equal to another one, 0 where there are none."""
+  if not len(row_DxL):
+    return 0.0
+  counts = np.bincount(groups_of_equals(row_DxL))
+  return float(counts[counts > 1].sum() / len(row_DxL))
 
 
 def codes_of(

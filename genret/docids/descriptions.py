@@ -58,7 +58,14 @@ def description(
   known = [Document(name) for name in ([] if old is None else old.doc_ids)]
   collection = Collection('the corpus', [*known, *documents], {}, {}, '')
   queries_of = read_pseudo_queries(queries, collection)
-  names = [queries_of.get(d.doc_id, [''])[0] for d in documents]
+  without = [d.doc_id for d in documents if not queries_of.get(d.doc_id)]
+  if without:
+    raise ValueError(
+      f'Expected a pseudo-query of every document in {queries}, {len(without)} '
+      f'have none, first {without[0]!r}; draw more (`genret generate-queries '
+      '--count`), or write one for each.'
+    )
+  names = [queries_of[d.doc_id][0] for d in documents]
   return text.named_table(
     documents,
     names,

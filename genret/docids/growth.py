@@ -12,6 +12,9 @@ import numpy as np
 from genret.corpus import Document
 from genret.docids.table import DocidTable
 
+# Of a table's metadata: the rate of collisions before any rule was applied.
+COLLIDED = 'collision_rate_before'
+
 
 def table(
   documents: Sequence[Document],
@@ -21,6 +24,7 @@ def table(
   *,
   old: DocidTable | None = None,
   state: Mapping[str, np.ndarray] | None = None,
+  collided: float | None = None,
 ) -> DocidTable:
   """The table of the documents, behind those of an old one where there is one.
 
@@ -32,11 +36,19 @@ def table(
     old: the table that grows.
     state: what the scheme needs to name more documents; the old one's where
       None.
+    collided: the share of all documents that shared an identifier before the
+      scheme told them apart; kept in `meta` under COLLIDED.
   """
+  meta = {} if collided is None else {COLLIDED: collided}
   doc_ids = [document.doc_id for document in documents]
   if old is None:
     return DocidTable(
-      doc_ids, token_NxL, lengths_N, vocab_size, state=dict(state or {})
+      doc_ids,
+      token_NxL,
+      lengths_N,
+      vocab_size,
+      meta=meta,
+      state=dict(state or {}),
     )
   return DocidTable(
     [*old.doc_ids, *doc_ids],
@@ -44,6 +56,7 @@ def table(
     np.concatenate([old.lengths_D, lengths_N]),
     max(vocab_size, old.vocab_size),
     eos_id=old.eos_id,
+    meta=meta,
     state=old.state if state is None else state,
   )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from genret import vector_files
+from genret import array_folder, vector_files
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import Collection
 from genret.text_files import PathLike
@@ -74,13 +74,23 @@ def of_build(
       else vector_files.content_hash(vectors),
       'vector_width': None if vectors is None else int(vectors.shape[1]),
       'files': {
-        name: hashlib.sha256(Path(value).read_bytes()).hexdigest()
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
         for name, value in options.items()
-        if isinstance(value, str) and Path(value).is_file()
+        if (path := _file_of(value)) is not None
       },
       'extends': extends,
     },
   }
+
+
+def _file_of(value: Any) -> Path | None:
+  """The file whose content an option stands for; of a folder its header."""
+  if not isinstance(value, str) or not value:
+    return None
+  for path in (Path(value), Path(value) / array_folder.HEADER):
+    if path.is_file():
+      return path
+  return None
 
 
 def check_same(

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random identifiers: the control that every semantic scheme has to beat.
 
-They have the form of residual codes and say nothing of the document, so that what
-a scheme gains over them is due to its meaning and not to its length or branching.
+They say nothing of the document, so that what a scheme gains over them is due to its
+meaning and not to its length or branching: they have the form of residual codes or,
+with `like`, are the identifiers of another table dealt to its documents anew.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +12,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import sentencepiece
 
+from genret import vocabulary as vocabulary_lib
 from genret.corpus import Document
-from genret.docids import codes
+from genret.docids import codes, growth
 from genret.docids.table import DocidTable
 
 
@@ -26,8 +28,9 @@ def random_codes(
   old: DocidTable | None = None,
   levels: int = 3,
   k: int = 256,
+  like: str = '',
 ) -> DocidTable:
-  """Distinct identifiers of `levels` codes, all equally likely.
+  """Distinct identifiers of `levels` codes, all equally likely; or see `like`.
 
   Args:
     documents: D documents.
@@ -38,11 +41,16 @@ def random_codes(
     old: the table that the documents are added to, under codes that are free.
     levels: codes of an identifier.
     k: codes of each position.
+    like: a folder of identifiers of the same documents, whose rows these get in
+      random order, collisions and all; `levels` and `k` are not used then.
 
   Raises:
-    ValueError: if there are fewer identifiers than documents.
+    ValueError: if there are fewer identifiers than documents; for a folder of
+      other documents or beside other text, and one to which some are added.
   """
-  del vocabulary, vectors
+  del vectors
+  if like:
+    return _dealt(documents, like, vocabulary, first_token, seed, old)
   if k < 1 or levels < 1:
     raise ValueError(
       f'Expected levels and k of at least 1, got levels={levels}, k={k}.'
@@ -64,6 +72,45 @@ def random_codes(
     first_token=first_token,
     collisions='share',
     old=old,
+  )
+
+
+def _dealt(
+  documents: Sequence[Document],
+  like: str,
+  vocabulary: sentencepiece.SentencePieceProcessor,
+  first_token: int,
+  seed: int,
+  old: DocidTable | None,
+) -> DocidTable:
+  """The identifiers of another table, each document's given to another one."""
+  if old is not None:
+    raise ValueError(
+      f'Expected no documents to add to identifiers like those of {like}, got '
+      f'{len(documents)}; index the larger corpus from scratch.'
+    )
+  table = DocidTable.load(like)
+  if sorted(table.doc_ids) != sorted(d.doc_id for d in documents):
+    raise ValueError(
+      f'Expected identifiers of the same documents in {like}, got others; '
+      'index this corpus there.'
+    )
+  theirs = vocabulary_lib.load_vocabulary(like, table.meta)
+  if (
+    table.meta.get('text_tokens') != first_token
+    or theirs.serialized_model_proto() != vocabulary.serialized_model_proto()
+  ):
+    raise ValueError(
+      f'Expected identifiers beside the same text in {like}, it has another '
+      f'vocabulary; give --vocabulary {like}/{vocabulary_lib.VOCABULARY_FILE}.'
+    )
+  order_D = np.random.default_rng(seed).permutation(len(table))
+  return growth.table(
+    documents,
+    table.token_rows_DxL[order_D],
+    table.lengths_D[order_D],
+    table.vocab_size,
+    collided=table.meta.get(growth.COLLIDED),
   )
 
 

@@ -112,14 +112,15 @@ def residual_table(
     state: what the table keeps beside the codebooks.
   """
   sizes = [len(centroid_KxE) for centroid_KxE in codebooks]
+  code_DxL = quantise.residual_codes(vector_DxE, codebooks)
+  collided = None
   if collisions == 'sinkhorn':
     taken_MxL = codes.codes_of(old, sizes, first_token)
+    collided = codes.collision_rate(np.concatenate([taken_MxL, code_DxL]))
     code_DxL = quantise.sinkhorn_codes(
       vector_DxE, codebooks, taken_MxL=taken_MxL
     )
     collisions = 'share'
-  else:
-    code_DxL = quantise.residual_codes(vector_DxE, codebooks)
   kept = {f'codebook_{level}': array for level, array in enumerate(codebooks)}
   return codes.code_table(
     documents,
@@ -129,6 +130,7 @@ def residual_table(
     collisions=collisions,
     old=old,
     state={**kept, **(state or {})},
+    collided=collided,
   )
 
 

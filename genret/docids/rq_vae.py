@@ -4,10 +4,13 @@
 
 As TIGER (Rajput et al., NeurIPS 2023) makes them, after Zeghidour et al. (2021): an
 encoder takes the document's vector to a small one, which is quantised level after
-level, and a decoder takes the sum of the centroids back. The loss is that of the
-reconstruction and, at each level of residual r and centroid e,
+level, and a decoder takes the sum of the centroids back to x'. The loss is that of the
+reconstruction, ||x - x'||^2, and, at each level of residual r and centroid e,
 
     ||sg(r) - e||^2 + beta * ||r - sg(e)||^2,    sg: no gradient through it.
+
+All three are sums over dimensions: with a mean in the first, the others win, and codes
+say little of the vectors.
 
 Left alone it collapses: a few centroids take everything. Three things against it,
 none of which is optional: vectors are standardised in each dimension, codebooks
@@ -49,8 +52,8 @@ class Autoencoder(NamedTuple):
     scale_E: their standard deviations, 1 where nothing varies.
     params: {'encoder', 'decoder': layers of (weight, bias), 'codebooks': [L, K,
       C]}.
-    losses: mean loss of reconstruction of each hundred steps; 1 says nothing of
-      the vectors, 0 all.
+    losses: mean squared error of a dimension in each hundred steps; 1 says
+      nothing of the vectors, 0 all.
   """
 
   mean_E: np.ndarray
@@ -226,7 +229,7 @@ def _encode(params: Any, standard_BxE: jax.Array) -> jax.Array:
 def _loss(
   params: Any, standard_BxE: jax.Array, beta: float
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array, jax.Array]]:
-  """The loss; and reconstruction's, codes [L, B], residuals [L, B, C]."""
+  """The loss; and the error a dimension, codes [L, B], residuals [L, B, C]."""
   small_BxC = _apply(params['encoder'], standard_BxE)
   left_BxC, sum_BxC = small_BxC, jnp.zeros_like(small_BxC)
   commitment = jnp.zeros((), jnp.float32)
@@ -248,9 +251,13 @@ def _loss(
   # The decoder reads the centroids, and its gradient goes to the encoder.
   read_BxC = small_BxC + jax.lax.stop_gradient(sum_BxC - small_BxC)
   back_BxE = _apply(params['decoder'], read_BxC)
-  reconstruction = ((back_BxE - standard_BxE) ** 2).mean()
-  extra = (reconstruction, jnp.stack(found), jnp.stack(residuals))
-  return reconstruction + commitment, extra
+  reconstruction = ((back_BxE - standard_BxE) ** 2).sum(-1).mean()
+  error = reconstruction / standard_BxE.shape[1]
+  return reconstruction + commitment, (
+    error,
+    jnp.stack(found),
+    jnp.stack(residuals),
+  )
 
 
 @functools.partial(jax.jit, static_argnames=['optimizer', 'reset_after'])

@@ -235,6 +235,9 @@ def named_table(
   if max_tokens > 0:
     row_DxL = row_DxL[:, :max_tokens]
     lengths_D = np.minimum(lengths_D, max_tokens)
+  collided = codes.collision_rate(
+    growth.stacked(_bare(old, first_token), row_DxL)
+  )
   numbers = 0
   if collisions == 'token':
     row_DxL, lengths_D, numbers = _numbered(
@@ -246,7 +249,14 @@ def named_table(
     lengths_D,
     vocabulary_lib.joint_size(first_token, numbers),
     old=old,
+    collided=collided,
   )
+
+
+def _bare(old: DocidTable | None, first_token: int) -> np.ndarray:
+  """The rows of a table without numbers, padded with 0 in their place."""
+  taken_NxL = np.zeros((0, 0), np.int32) if old is None else old.token_rows_DxL
+  return np.where(taken_NxL < first_token, taken_NxL, 0)
 
 
 def _numbered(
@@ -259,10 +269,9 @@ def _numbered(
 
   Rows of the old table come before them.
   """
-  taken_NxL = np.zeros((0, 0), np.int32) if old is None else old.token_rows_DxL
-  bare_NxL = np.where(taken_NxL < first_token, taken_NxL, 0)
+  bare_NxL = _bare(old, first_token)
   number_D = codes.numbers_of_equals(growth.stacked(bare_NxL, row_DxL))
-  number_D = number_D[len(taken_NxL) :]
+  number_D = number_D[len(bare_NxL) :]
   again = np.flatnonzero(number_D)
   if not len(again):
     return row_DxL, lengths_D, 0
