@@ -3,6 +3,7 @@
 """Codes of documents: quantisers against plain ones, and the rules of equals."""
 
 import collections
+import dataclasses
 import itertools
 import math
 
@@ -10,13 +11,16 @@ import jax
 import numpy as np
 import pytest
 import threadpoolctl
+import tiny_collection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from genret import vocabulary
 from genret.corpus import Document
 from genret.docids import (
   codes,
+  growth,
   product,
   quantise,
   random_codes,
@@ -82,6 +86,9 @@ def test_a_token_tells_equals_apart(code_DxL):
     tokens = [FIRST + 3 * i + c for i, c in enumerate(code)]
     assert row == (*tokens, FIRST + 3 * length + number)
   assert (table.lengths_D == length + 1).all()
+  sizes = collections.Counter(map(tuple, code_DxL))
+  equal = sum(size for size in sizes.values() if size > 1)
+  assert table.meta[growth.COLLIDED] == equal / max(count, 1)
 
 
 @given(few_codes)
@@ -347,6 +354,59 @@ def test_random_codes_are_equally_likely(k):
   assert abs(counts - expected).max() < 5 * math.sqrt(expected)
 
 
+def folder_of(table, folder):
+  """Saves a table as `genret index docids` does, without latent vectors."""
+  pieces = tiny_collection.pieces()
+  file = folder / vocabulary.VOCABULARY_FILE
+  folder.mkdir(exist_ok=True)
+  file.write_bytes(pieces.serialized_model_proto())
+  hash_ = vocabulary.vocabulary_hash(file)
+  meta = {**table.meta, 'text_tokens': FIRST, vocabulary.HASH_FIELD: hash_}
+  dataclasses.replace(table, meta=meta).save(folder)
+  return str(folder)
+
+
+def test_identifiers_are_dealt_to_other_documents(tmp_path):
+  vectors = draw(60, 4)
+  made = residual.rq_kmeans(
+    documents(60), None, first_token=FIRST, vectors=lambda: vectors, k=4
+  )
+  like = folder_of(made, tmp_path / 'rq')
+
+  def dealt(number=60, *, seed=0, pieces=None, old=None):
+    return random_codes.random_codes(
+      documents(number)[::-1],
+      pieces or tiny_collection.pieces(),
+      first_token=FIRST,
+      seed=seed,
+      like=like,
+      old=old,
+    )
+
+  table = dealt()
+  assert list(table.doc_ids) == [f'd{i}' for i in reversed(range(60))]
+  assert sorted(rows(table)) == sorted(rows(made))
+  assert table.vocab_size == made.vocab_size
+  assert table.meta[growth.COLLIDED] == made.meta[growth.COLLIDED] > 0
+  assert rows(dealt()) == rows(table) != rows(dealt(seed=1))
+  named = dict(zip(table.doc_ids, rows(table), strict=True))
+  before = dict(zip(made.doc_ids, rows(made), strict=True))
+  assert sum(named[d] == before[d] for d in before) < 10
+  with pytest.raises(
+    ValueError, match=r'of the same documents in .* got others'
+  ):
+    dealt(59)
+  with pytest.raises(
+    ValueError, match=r'no documents to add to .* got 60; index'
+  ):
+    dealt(old=table)
+  other = vocabulary.train_vocabulary(
+    ['other words of another text'] * 9, tmp_path / 'other', size=30
+  )
+  with pytest.raises(ValueError, match='it has another vocabulary; give --voc'):
+    dealt(pieces=other)
+
+
 # --- RQ-VAE.
 
 
@@ -382,6 +442,21 @@ def test_an_autoencoder_learns_and_does_not_collapse():
   assert other.losses != rq_vae.train(vectors, steps=3, **SIZES).losses
 
 
+def test_codes_of_wide_vectors_say_where_they_are():
+  """Few things vary in many dimensions, as in vectors of texts."""
+  generator = np.random.default_rng(0)
+  vectors = generator.normal(size=(500, 6)) @ generator.normal(size=(6, 96))
+  vectors = (vectors + 0.3 * generator.normal(size=(500, 96))).astype('f4')
+  model = rq_vae.train(vectors, steps=400, **SIZES)
+  code = quantise.residual_codes(model.encode(vectors), model.codebooks)
+  distance = ((vectors[:, None] - vectors) ** 2).sum(-1)
+  np.fill_diagonal(distance, np.inf)
+  nearest = distance.argmin(1)
+  assert (code[:, 0] == code[nearest, 0]).mean() > 0.48
+  assert (code == code[nearest]).all(1).mean() > 0.2
+  assert model.losses[-1] < 0.6
+
+
 def test_vectors_are_standardised():
   vectors = draw(50, 3) * np.array([1e-3, 1, 1e3], np.float32) + 7
   vectors[:, 1] = 5
@@ -414,9 +489,10 @@ def test_the_loss_is_that_of_the_paper():
     chosen = centroids[distance.argmin(1)]
     codebook_loss += 1.25 * ((left - chosen) ** 2).sum(-1).mean()
     left, total = left - chosen, total + chosen
-  expected = ((apply(params['decoder'], total) - x) ** 2).mean()
-  loss, (reconstruction, _, _) = rq_vae._loss(params, x, 0.25)
-  np.testing.assert_allclose(reconstruction, expected, rtol=1e-5)
+  error = (apply(params['decoder'], total) - x) ** 2
+  expected = error.sum(-1).mean()  # squared norms, as the others
+  loss, (of_dimension, _, _) = rq_vae._loss(params, x, 0.25)
+  np.testing.assert_allclose(of_dimension, error.mean(), rtol=1e-5)
   np.testing.assert_allclose(loss, expected + codebook_loss, rtol=1e-5)
   # Centroids learn by their own term alone, the encoder by what it can change.
   gradient = jax.grad(lambda p: rq_vae._loss(p, x, 0.25)[0])(params)

@@ -245,7 +245,7 @@ def test_a_description_is_the_first_query(tmp_path):
 
   def described(*firsts, **options):
     rows = [
-      {'doc_id': f'd{i}', 'queries': [first, '9']}
+      {'doc_id': f'd{i}', 'queries': [first, '9'] if first else []}
       for i, first in enumerate(firsts)
     ]
     file.write_text('\n'.join(map(json.dumps, rows)))
@@ -265,8 +265,11 @@ def test_a_description_is_the_first_query(tmp_path):
   assert identifiers(apart) == identifiers(named('12', '3', '12'))
   long = described('1' * 40, '3', '4')
   assert identifiers(long)[0] == identifiers(named('1' * 40))[0][:20]
-  with pytest.raises(ValueError, match="of every document, 'd2' has none; add"):
-    described('1', '2')
+  for rows in (['1', '2'], ['1', '2', None]):
+    with pytest.raises(
+      ValueError, match=r"1 have none, first 'd2'; draw more .`genret generate-"
+    ):
+      described(*rows)
   with pytest.raises(
     ValueError, match='Expected the option queries, a file of'
   ):

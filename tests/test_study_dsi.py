@@ -76,6 +76,7 @@ def test_seeds_are_averaged_before_the_test():
     row('semantic, all, words', 0, [1, 1, 1, 0]),
     row('semantic, all, words', 1, [1, 1, 0, 0]),
     row('naive, all, words', 0, [0, 0, 0, 0], free=[0, 0, 0, 1]),
+    row('naive, all, words', 1, [0, 0, 0, 0], free=[0, 0, 0, 1]),
   ]
   found = {
     (c['better'], c['worse']): c
@@ -91,6 +92,33 @@ def test_seeds_are_averaged_before_the_test():
   assert found[free]['difference']['Success@1'] == pytest.approx(-0.25)
 
 
+def test_sides_are_compared_in_builds_that_both_have():
+  """`row` makes seed 0 on a CPU and the others on a GPU."""
+  rows = [
+    row('semantic, all, words', 0, [1, 1]),
+    row('semantic, all, words', 1, [0, 0]),
+    row('naive, all, words', 1, [0, 0]),
+    row('2d, all, words', 0, [1, 1]),
+    row('2d, all, PAWA, words', 1, [0, 0]),
+    row('atomic, all, words', 0, [1, 1]),
+    row('atomic, all, words', 1, [1, 0]),
+    {k: v for k, v in row('BM25', 0, [0, 1]).items() if k != 'device'},
+  ]
+  found = {
+    (c['better'], c['worse']): (c['difference']['Success@1'], c['seeds'])
+    for c in _dsi_page.comparisons(rows)
+    if c['documents'] == 'seen'
+  }
+  pair = ('semantic, all, words', 'naive, all, words')
+  assert found[pair] == (0, 1)  # seed 0 has no other side
+  assert ('2d, all, PAWA, words', '2d, all, words') not in found
+  assert found['atomic, all, words', 'BM25'] == (0.25, 2)
+  # The same seed and device beside other text is another build.
+  rows[1]['vocabulary_hash'], rows[2]['vocabulary_hash'] = 'a', 'b'
+  names = {(c['better'], c['worse']) for c in _dsi_page.comparisons(rows)}
+  assert pair not in names
+
+
 def test_the_page_has_every_row_and_what_was_compared(tmp_path):
   rows = [
     row('BM25', 0, [1, 2]),
@@ -103,7 +131,9 @@ def test_the_page_has_every_row_and_what_was_compared(tmp_path):
   assert line in text
   assert '| 0.500 | 0.250 | 250 | 90 |' in text
   assert '| BM25 | 1 | 1,000 | cpu | 0.500 | 1.000 | 0.750 |' in text
-  assert '| semantic, all, words less naive, all, words | seen | +0.500' in text
+  assert (
+    '| semantic, all, words less naive, all, words | 1 | seen | +0.500' in text
+  )
   assert text.rstrip() in (tmp_path / 'dsi.md').read_text()
   results = json.loads((tmp_path / 'results' / 'dsi.json').read_text())
   assert results['rows'] == rows
@@ -134,6 +164,12 @@ def test_rows_are_made_once_and_survive_the_work_folder(tmp_path):
     make(elsewhere, seed)
   assert made == [0, 1, 2]
   assert [r['seed'] for r in elsewhere.publish()] == [0, 1, 2]
+  elsewhere.make(judged, 'x', 3, lambda: {'steps': 2}, steps=2)
+  elsewhere.make(judged, 'x', 3, lambda: {'steps': 9})
+  with pytest.raises(
+    ValueError, match=r'rows of 5 steps, .* of seed 3 has one o'
+  ):
+    elsewhere.make(judged, 'x', 3, dict, steps=5)
 
 
 def test_a_row_that_another_process_makes_is_left_to_it(tmp_path):

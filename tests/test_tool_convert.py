@@ -10,9 +10,10 @@ import orbax.checkpoint as ocp
 import pytest
 import tiny
 
-from genret import tools, vocabulary
+from genret import corpus, tools, vocabulary
+from genret.docids import build
 from genret.models import checkpoints, t5x_checkpoints, weights
-from genret.tools import convert
+from genret.tools import _pretrained, convert
 
 
 @pytest.fixture
@@ -69,6 +70,68 @@ def test_the_vocabulary_of_a_run_goes_with_it(model, tmp_path):
   assert convert.main([*words, '--format', 'huggingface']) == 0
   copied = tmp_path / 'hf' / vocabulary.VOCABULARY_FILE
   assert copied.read_bytes() == b'pieces'
+
+
+@pytest.mark.parametrize('with_corpus', [True, False])
+def test_rows_for_the_tokens_of_identifiers(model, tmp_path, with_corpus):
+  config, params = model
+  tiny.write_collection(tmp_path / 'corpus')
+  collection = corpus.load_collection(tmp_path / 'corpus')
+  docids = tmp_path / 'docids'
+  table = build.build(
+    collection, docids, vocabulary_size=40, text_tokens=48, dimensions=8
+  )
+  weights.save_model(tmp_path / 'text', config, params)
+  words = ['--from', str(tmp_path / 'text'), '--to', str(tmp_path / 'grown')]
+  words += ['--docids', str(docids)]
+  if with_corpus:
+    words += ['--corpus', str(tmp_path / 'corpus')]
+  assert convert.main(words) == 0
+  module, fresh = tiny.model(table.vocab_size)
+  started = checkpoints.load_params_like(tmp_path / 'grown', fresh)
+  embedding = np.asarray(started['token_embedder']['embedding'])
+  old = np.asarray(params['token_embedder']['embedding'])
+  np.testing.assert_array_equal(embedding[:48], old)
+  assert module.config.vocab_size >= 48 + len(table)
+  again = _pretrained.with_identifiers(
+    (config, params), docids, collection if with_corpus else None
+  )
+  equal(started, again[1])
+  drawn = _pretrained.with_identifiers((config, params), docids, None)[1]
+  rows = np.asarray(drawn['token_embedder']['embedding'])
+  assert (embedding[48:] == rows[48:]).all() == (not with_corpus)
+
+
+def test_identifiers_that_do_not_fit_are_refused(model, tmp_path, capsys):
+  config, params = model
+  tiny.write_collection(tmp_path / 'corpus')
+  tiny.write_collection(tmp_path / 'other', documents=5)
+  collection = corpus.load_collection(tmp_path / 'corpus')
+  for tokens in (48, 50):
+    build.build(
+      collection,
+      tmp_path / str(tokens),
+      vocabulary_size=40,
+      text_tokens=tokens,
+      dimensions=8,
+    )
+  weights.save_model(tmp_path / 'text', config, params)
+  words = ['convert', '--from', str(tmp_path / 'text')]
+  words += ['--to', str(tmp_path / 'grown')]
+  for more, message in (
+    (['--corpus', 'x'], 'Expected --docids with --corpus, got none'),
+    (
+      ['--docids', '50'],
+      'behind the 48 tokens of the model, those in .* at 50',
+    ),
+    (
+      ['--docids', '48', '--corpus', 'other'],
+      'other has others; give the corp',
+    ),
+  ):
+    more = [str(tmp_path / w) if w[0] != '-' else w for w in more]
+    assert tools.main([*words, *more]) == 2
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_steps_are_of_runs(model, tmp_path):

@@ -228,7 +228,7 @@ def _option(
   elif not isinstance(known[path], str):
     expected = type(known[path])
     try:
-      value = json.loads(text)
+      value = json.loads(text.lower() if expected is bool else text)
     except ValueError:
       value = None
     if expected is float and type(value) is int:
