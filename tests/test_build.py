@@ -14,7 +14,7 @@ import tiny_collection
 
 from genret import embeddings, identifiers, vocabulary
 from genret.corpus import Document
-from genret.docids import build, clusters
+from genret.docids import build, clusters, growth
 from genret.docids.table import DocidTable
 
 SIZE = tiny_collection.SIZE
@@ -61,6 +61,7 @@ def test_the_folder_holds_what_training_needs(collection, tmp_path, scheme):
   table = make(collection, tmp_path / 'a', **arguments)
   found = dict(table.meta)
   settings = found.pop('settings')
+  assert 0 <= found.pop(growth.COLLIDED, 0) <= 1
   assert settings['vocabulary_size'] == 120
   assert set(settings['files']) == set(options) & {'queries'}
   assert found == {
@@ -242,6 +243,29 @@ def test_few_and_equal_documents(collection, tmp_path, scheme, count):
   assert len(DocidTable.load(tmp_path)) == len(table) == count
   assert table.collision_rate == 0
   assert np.isfinite(embeddings.load(tmp_path).input_VxE).all()
+
+
+def test_the_control_is_another_build_where_its_table_is(collection, tmp_path):
+  options = {'like': str(tmp_path / 'like')}
+  hashes = []
+  for k in (3, 5):
+    make(
+      collection, tmp_path / 'like', scheme='pq', options={'k': k, 'parts': 2}
+    )
+    table = make(
+      collection,
+      tmp_path / str(k),
+      scheme='random-codes',
+      options=options,
+      vocabulary=tmp_path / 'like' / 'spiece.model',
+    )
+    assert set(table.meta['settings']['files']) == {'like'}
+    hashes.append(table.meta['settings']['files']['like'])
+    like = DocidTable.load(tmp_path / 'like')
+    assert sorted(table.token_rows_DxL.tolist()) == sorted(
+      like.token_rows_DxL.tolist()
+    )
+  assert hashes[0] != hashes[1]
 
 
 def test_a_folder_is_replaced_and_other_files_in_it_stay(collection, tmp_path):

@@ -440,7 +440,7 @@ def test_a_file_of_queries_may_be_another(collection, tmp_path):
   few, every = map(str, files)
   arguments = {'scheme': 'description', 'options': {'queries': few}}
   old = make(collection, tmp_path / 'old', **arguments)
-  with pytest.raises(ValueError, match="of every document, 'd20' has none"):
+  with pytest.raises(ValueError, match="10 have none, first 'd20'; draw more"):
     build.extend(tmp_path / 'old', collection, tmp_path / 'new')
   table = build.extend(
     tmp_path / 'old', collection, tmp_path / 'new', options={'queries': every}

@@ -111,6 +111,7 @@ EXPERIMENT_LANE = (
   'genret.ngram_features',
   'genret.tasks',
   'genret.tools._examples_corpusbrain',
+  'genret.tools._study_corpusbrain',
   'genret.tools._study_dsi',
   'genret.tools._study_seal',
   'genret.tools.quickstart',

@@ -172,7 +172,7 @@ RECIPES = {
     'decoder/fairseq_optimizer.clipped_adamw.learning_rate': 1e-4,
     'fairseq_optimizer.clipped_adamw.warmup_steps': 10_000,
     'fairseq_optimizer.clipped_adamw.weight_decay': 1e-4,
-    'objectives.Consistency.alpha': 0.15,
+    'objectives.Consistency.alpha': 9.6,
   },
   'se_dsi': {
     '%TRAIN_STEPS': 50_000,
@@ -194,7 +194,7 @@ RECIPES = {
     'optax.warmup_constant_schedule.peak_value': 1e-3,
   },
 }
-INPUT_LENGTHS = {'dsi': 33, 'dsi_qg': 32, 'nci': 40, 'se_dsi': 512}
+INPUT_LENGTHS = {'dsi': 40, 'dsi_qg': 32, 'nci': 40, 'se_dsi': 512}
 
 
 @pytest.mark.parametrize('recipe', RECIPES)

@@ -539,7 +539,8 @@ def test_identifiers_have_no_such_options(search, run):
   assert errors == (
     'genret search: Expected --option KIND.NAME=VALUE with one of '
     'decoding.constrained, decoding.normalize, decoding.length_penalty, '
-    "decoding.alpha, got 'scoring.mode=lm'."
+    'decoding.alpha, decoding.max_titles, decoding.separator, '
+    "decoding.max_length, got 'scoring.mode=lm'."
   )
 
 

@@ -5,6 +5,7 @@
 import functools
 import json
 
+import flax
 import jax
 import jax.numpy as jnp
 import ml_dtypes
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from genret.models import t5, weights
+from genret.models import hugging_face, t5, weights
 
 V, E = 37, 16
 SETTINGS = {
@@ -220,6 +221,16 @@ def test_saved_in_half_precision(folder, tmp_path):
       params,
       read,
     )
+
+
+def test_parameters_are_checked_against_sizes(folder):
+  config, params = weights.load_hugging_face(folder)
+  flat = flax.traverse_util.flatten_dict(params, sep='/')
+  hugging_face.check_parameters('here', config, flat)
+  with pytest.raises(
+    ValueError, match=r'here: .* kernel should have shape \(16, 38\)'
+  ):
+    hugging_face.check_parameters('here', config.replace(vocab_size=38), flat)
 
 
 def test_what_hugging_face_has_not_is_not_saved(folder, tmp_path):
