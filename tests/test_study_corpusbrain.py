@@ -10,7 +10,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genret import corpus, kilt_metrics, kilt_records
+from genret import corpus, kilt_metrics, kilt_records, tools
 from genret.tools import _corpusbrain_page, _study_corpusbrain
 
 
@@ -135,3 +135,80 @@ def test_the_page_has_rows_and_comparisons(tmp_path):
   assert differences['all', 'nothing']['recall@5'] == (ours - theirs).mean()
   assert (tmp_path / 'images' / 'corpusbrain.png').stat().st_size > 10_000
   assert text.rstrip() in (tmp_path / 'corpusbrain.md').read_text()
+
+
+def write_linked(folder):
+  """Twelve pages of 150 words that link to each other, and questions."""
+  rng = np.random.default_rng(0)
+  titles = [f'{a} {b}' for a, b in zip(tiny.WORDS, tiny.WORDS[12:24])]
+  pages, questions = [], []
+  for number, title in enumerate(titles):
+    paragraphs, anchors = [title], []
+    for paragraph in range(1, 6):
+      words = [str(word) for word in rng.choice(tiny.WORDS, 30)]
+      target = titles[(number + paragraph) % len(titles)]
+      before = ' '.join(words[:12])
+      # The separator of titles must be in the text to be in the vocabulary.
+      paragraphs.append(f'{before} {target} | {" ".join(words[12:])}.')
+      anchors.append(
+        {
+          'text': target,
+          'href': target,
+          'paragraph_id': paragraph,
+          'start': len(before) + 1,
+          'end': len(before) + 1 + len(target),
+        }
+      )
+    fields = {'wikipedia_id': str(number), 'wikipedia_title': title}
+    fields |= {'text': paragraphs, 'anchors': anchors, 'categories': ''}
+    pages.append(fields)
+    questions.append((str(number), paragraphs[3], str((number + 3) % 12)))
+  (folder / 'pages').mkdir(parents=True)
+  text = ''.join(json.dumps(page) + '\n' for page in pages)
+  (folder / 'pages' / 'kilt.jsonl').write_text(text)
+  beir = folder / 'questions'
+  (beir / 'qrels').mkdir(parents=True)
+  (beir / 'corpus.jsonl').write_text(
+    ''.join(
+      json.dumps({'_id': p['wikipedia_id'], 'title': '', 'text': 'x'}) + '\n'
+      for p in pages
+    )
+  )
+  (beir / 'queries.jsonl').write_text(
+    ''.join(
+      json.dumps({'_id': f'q{n}', 'text': text, 'source': n}) + '\n'
+      for n, text, _ in questions
+    )
+  )
+  for part, split in enumerate(('train', 'dev', 'test')):
+    rows = [f'q{n}\t{page}\t1' for n, _, page in questions[part::3]]
+    lines = ['query-id\tcorpus-id\tscore', *rows]
+    (beir / 'qrels' / f'{split}.tsv').write_text('\n'.join(lines) + '\n')
+
+
+@pytest.mark.slow
+@pytest.mark.optax
+def test_a_study_runs_once(tmp_path, capsys):
+  write_linked(tmp_path)
+  words = ['study', 'corpusbrain', '--corpus', str(tmp_path / 'pages')]
+  words += ['--questions', str(tmp_path / 'questions'), '--seeds', '0']
+  words += ['--steps', '2', '--tuning-steps', '3']
+  words += ['--work', str(tmp_path / 'work'), '--docs', str(tmp_path / 'docs')]
+  assert tools.main(words) == 0
+  first = capsys.readouterr().out
+  found = json.loads(
+    (tmp_path / 'docs' / 'results' / 'corpusbrain.json').read_text()
+  )
+  rows = {row['name']: row for row in found['rows']}
+  trained = {cell.name: cell for cell in _study_corpusbrain.grid()}
+  assert set(rows) == {*trained, *_study_corpusbrain._bm25_rows()}
+  for name, cell in trained.items():
+    untrained = cell == ('nothing', False)
+    steps = 3 if cell.fine_tuned else 0 if untrained else 2
+    assert rows[name]['steps'] == steps
+    assert rows[name]['rates']['legal_rate'] == 1.0
+    assert len(rows[name]['ranks']['titles'].split()) == 4
+  assert tools.main(words) == 0
+  assert capsys.readouterr().out == first
+  assert tools.main([*words, '--steps', '5', '--only', 'hip']) == 2
+  assert 'Expected rows of 5 steps' in capsys.readouterr().err

@@ -33,6 +33,7 @@ from genret import kilt_pages, kilt_records
 from genret.baselines.bm25 import BM25
 from genret.corpus import Document
 from genret.docids import on_demand
+from genret.models import checkpoints, weights
 from genret.runs import Hit
 from genret.searcher import Searcher
 from genret.text_files import read_lines, write_text
@@ -274,6 +275,7 @@ class _Corpus(NamedTuple):
       self.folder,
       self.work / f'{self.judged.collection.name}.title',
       scheme='title',
+      options={'max_tokens': 8},
       dimensions=256,
     )
 
@@ -309,25 +311,28 @@ def _trained(
 ) -> dict[str, Any]:
   """Trains a cell, what comes before it too, and measures it."""
   name = of.judged.collection.name
-  folder: Path | None = None
-  step, log = None, []
-  if cell.pretraining != NOTHING or not cell.fine_tuned:
-    # Untrained is a model at the first step of any training.
-    pretraining = cell.pretraining if cell.pretraining != NOTHING else ALL
-    folder = of.work / f'{name}.{pretraining}.{seed}'
-    held = dict.fromkeys([of.judged.split, f'{of.task}-dev'])
-    bindings: dict[str, Any] = {
-      'corpusbrain.mixture.rates': PRETRAINING[pretraining],
-      'corpusbrain.mixture.queries': [str(of.task_file(of_)) for of_ in held],
-    }
-    log = _run(of, 'pretrain', folder, bindings, seed, steps)
+  # Untrained is a model at the first step of any training.
+  pretraining = ALL if cell.pretraining == NOTHING else cell.pretraining
+  folder = of.work / f'{name}.{pretraining}.{seed}'
+  step = 0 if cell.pretraining == NOTHING else None
+  bindings = {
+    'corpusbrain.mixture.rates': PRETRAINING[pretraining],
+    'corpusbrain.mixture.queries': of.folder,
+    'corpusbrain.mixture.query_splits': sorted(
+      {of.judged.split, f'{of.task}-dev'} & set(of.judged.collection.qrels)
+    ),
+  }
+  log = _run(of, 'pretrain', folder, bindings, seed, steps)
+  if step == 0:
+    log = []
   if cell.fine_tuned:
-    bindings = {'INITIAL_CHECKPOINT_PATH': folder and str(folder)}
-    folder = of.work / f'{name}.{cell.name}.{seed}'
+    before = folder
+    if step == 0:
+      before = folder.with_name(f'{name}.{NOTHING}.{seed}')
+      _save_untrained(folder, before)
+    folder, step = of.work / f'{name}.{cell.name}.{seed}', None
+    bindings = {'INITIAL_CHECKPOINT_PATH': str(before)}
     log = _run(of, 'finetune', folder, bindings, seed, tuning_steps)
-  elif cell.pretraining == NOTHING:
-    step, log = 0, []
-  assert folder is not None
   searcher = Searcher.load(folder, step=step)
   assert isinstance(searcher, Searcher)  # titles are identifiers
   queries = of.judged.queries
@@ -347,6 +352,12 @@ def _trained(
     **({'examples_per_second': float(np.median(speeds))} if speeds else {}),
     'docids_hash': searcher.docids_hash,
   }
+
+
+def _save_untrained(run_folder: Path, output: Path) -> None:
+  """Writes what a run started with as a folder that another starts from."""
+  if not (output / checkpoints.CONFIG_FILE).exists():
+    weights.save_model(output, *checkpoints.load_model(run_folder, step=0))
 
 
 def _run(
