@@ -227,9 +227,7 @@ def test_parameters_are_checked_against_sizes(folder):
   config, params = weights.load_hugging_face(folder)
   flat = flax.traverse_util.flatten_dict(params, sep='/')
   hugging_face.check_parameters('here', config, flat)
-  with pytest.raises(
-    ValueError, match=r'here: .* kernel should have shape \(16, 38\)'
-  ):
+  with pytest.raises(ValueError, match=r'here: .*kernel should .*\(16, 38\) '):
     hugging_face.check_parameters('here', config.replace(vocab_size=38), flat)
 
 
