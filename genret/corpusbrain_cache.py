@@ -112,7 +112,7 @@ def check(
   Args:
     cache: the folder.
     name: of the mixture.
-    task: one of `corpusbrain.TASKS`.
+    task: one of `corpusbrain_tokens.TASKS`.
     identity: of the recipe that is wanted, see `Recipe.identity`.
 
   Raises:
@@ -238,7 +238,7 @@ def complete(
   Args:
     cache: the folder.
     name: of the mixture.
-    task: one of `corpusbrain.TASKS`.
+    task: one of `corpusbrain_tokens.TASKS`.
     info: number of shards, shapes and types, as seqio wants them.
     stats: examples and tokens, likewise.
   """

@@ -14,6 +14,9 @@ titles, so that a trie over the table can write it token by token:
   Pieces do not cross blanks, so that for the scheme `title` this is also how the
   text 'A | B' is cut, where no row has a number.
 
+Besides CorpusBrain's own tasks a recipe may have the styles of CorpusBrain++
+(`pseudo_inputs`), each as a task of its name.
+
 A trie of single rows does not accept the separator: either decode with a
 constraint that starts again behind it, or train with `multi_title=False`, on the
 page's own title alone.
@@ -29,7 +32,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from genret import corpusbrain, kilt_records, kilt_survey, withheld_queries
+from genret import (
+  corpusbrain,
+  kilt_records,
+  kilt_survey,
+  pseudo_inputs,
+  sessions,
+  withheld_queries,
+)
 from genret import vocabulary as vocabulary_lib
 from genret.corpusbrain import Example
 from genret.docids.table import DocidTable
@@ -37,6 +47,13 @@ from genret.kilt_pages import Page
 from genret.kilt_records import KiltRecord
 from genret.kilt_survey import Survey
 from genret.text_files import read_lines
+
+TASKS = (*corpusbrain.TASKS, *pseudo_inputs.STYLES)
+# Their target is the page that a link leads to, not the example's own.
+_OF_LINKS = ('hip', 'entity_linking')
+
+# Of `Maker.skipped`: a page that is not among the `only` ones.
+OTHER_PAGE = 'page: of another session'
 
 # What `Row.example` leaks besides `corpusbrain.LEAKS`.
 QUERY = 'query'
@@ -49,7 +66,7 @@ class Recipe:
   Attributes:
     reading: one of `corpusbrain.READINGS`.
     options: changes to its `corpusbrain.Options`, by name.
-    tasks: some of `corpusbrain.TASKS`.
+    tasks: some of TASKS.
     multi_title: keep the titles that are listed behind the page's own.
     withhold: task files of KILT; see `drop`.
     drop: which of `corpusbrain.LEAKS` of their evidence leave an example out;
@@ -58,6 +75,10 @@ class Recipe:
       run of words of one of them is left out, see `withheld_queries`.
     query_splits: of a folder.
     seed: of the draws.
+    relations: task files of slot filling, whose relations `slot_filling` asks
+      for.
+    only: files of page ids, one a line; no other pages give examples. None for
+      all pages.
   """
 
   reading: str = 'paper'
@@ -69,10 +90,12 @@ class Recipe:
   queries: str | None = None
   query_splits: Sequence[str] = ()
   seed: int = 0
+  relations: Sequence[str] = ()
+  only: Sequence[str] | None = None
 
   def __post_init__(self) -> None:
     for name, known in (
-      ('tasks', corpusbrain.TASKS),
+      ('tasks', TASKS),
       ('drop', corpusbrain.LEAKS),
     ):
       given = getattr(self, name)
@@ -83,6 +106,12 @@ class Recipe:
         )
     if not self.tasks:
       raise ValueError('Expected at least one task, got none; name some.')
+    if ('slot_filling' in self.tasks) != bool(self.relations):
+      raise ValueError(
+        "Expected the task 'slot_filling' and relations together, got tasks "
+        f'{", ".join(self.tasks)} and relations {list(self.relations)}; give both '
+        'or neither.'
+      )
     if self.reading not in corpusbrain.READINGS:
       raise ValueError(
         f'Expected reading to be {" or ".join(corpusbrain.READINGS)}, got '
@@ -123,6 +152,8 @@ class Recipe:
       'drop': sorted(self.drop) if self.withhold else [],
       'queries': _queries(self).hash,
       'seed': self.seed,
+      'relations': _hash_of_lines(self.relations),
+      'only': None if self.only is None else _hash_of_lines(self.only),
     }
 
 
@@ -188,6 +219,10 @@ class Maker:
       _records(recipe.withhold), kilt_survey.titled(titles)
     )
     self._queries = _queries(recipe)
+    self._only = None
+    if recipe.only is not None:
+      self._only = {i for file in recipe.only for i in sessions.read_list(file)}
+    self._relations = pseudo_inputs.relations(_records(recipe.relations))
     self._count_anew()
 
   def fresh(self) -> 'Maker':
@@ -217,7 +252,10 @@ class Maker:
     return len(self._evidence.missing)
 
   def rows(self, page: Page) -> list[Row]:
-    """The rows of a page, in the order of `corpusbrain.page_examples`."""
+    """The rows of a page, in the order of `page_examples`: tasks, then styles."""
+    if self._only is not None and page.page_id not in self._only:
+      self.skipped[OTHER_PAGE] += 1
+      return []
     made = corpusbrain.page_examples(
       page,
       self._titles,
@@ -226,6 +264,24 @@ class Maker:
       skipped=self.skipped,
     )
     wanted = [e for e in made if e.task in self._recipe.tasks]
+    styles = [s for s in pseudo_inputs.STYLES if s in self._recipe.tasks]
+    if styles:
+      counted: collections.Counter[str] = collections.Counter()
+      wanted += pseudo_inputs.page_examples(
+        page,
+        self._titles,
+        relations=self._relations,
+        styles=styles,
+        options=pseudo_inputs.Options(
+          passages=pseudo_inputs.passages(self._options)
+        ),
+        seed=self._recipe.seed,
+        skipped=counted,
+      )
+      # Pages and links are counted above.
+      self.skipped.update(
+        {k: n for k, n in counted.items() if k.split(':')[0] in styles}
+      )
     kept = []
     for example in corpusbrain.without_leaks(
       wanted, self._evidence, drop=self._recipe.drop, found=self.leaks
@@ -235,7 +291,11 @@ class Maker:
       else:
         kept.append(example)
     self.examples.update(example.task for example in kept)
-    self.anchors.update(corpusbrain.anchor_histogram(kept))
+    self.anchors.update(
+      corpusbrain.anchor_histogram(
+        e for e in kept if e.task in corpusbrain.TASKS
+      )
+    )
     # One thread: many would start and end for each page.
     sources = self._pieces.encode([e.source for e in kept], num_threads=1)
     return [
@@ -251,7 +311,7 @@ class Maker:
 
   def _target(self, example: Example) -> list[int]:
     titles = example.titles
-    if example.task == 'hip':
+    if example.task in _OF_LINKS:
       tokens = self._tokens(self._row_of_title[titles[0]])
     else:
       tokens = self._tokens(self._row_of_page[example.page_id])

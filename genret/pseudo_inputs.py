@@ -55,9 +55,19 @@ QUESTION_WORDS = (
 # fmt: on
 SEPARATOR = '[SEP]'  # of subject and relation
 
-PASSAGES = corpusbrain.Options(
-  inner='paragraphs', inner_examples=2, lead_windows=1, context_examples=0
-)
+
+def passages(options: corpusbrain.Options) -> corpusbrain.Options:
+  """The same pages and titles of a target, but the passages that styles take."""
+  return dataclasses.replace(
+    options,
+    inner='paragraphs',
+    inner_examples=2,
+    lead_windows=1,
+    context_examples=0,
+  )
+
+
+PASSAGES = passages(corpusbrain.PAPER)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@
 | `<name>_lps` | how a page begins -> its identifier, and some it links to   |
 | `<name>_iss` | something from inside a page -> the same                    |
 | `<name>_hip` | what stands around a link -> the identifier of its target   |
+| `<name>_<style>` | an input like a query of a task of KILT, see `genret.pseudo_inputs` (CorpusBrain++) |
 | `<name>`     | the mixture                                                 |
 
 All have the split `train` alone. `genret.corpusbrain` says which examples these are
@@ -43,6 +44,7 @@ from genret import (
 )
 from genret import vocabulary as vocabulary_lib
 from genret.corpusbrain import TASKS
+from genret.corpusbrain_tokens import TASKS as KNOWN
 from genret.corpusbrain_tokens import Maker, Recipe
 from genret.docids.table import DocidTable
 from genret.tasks import retrieval
@@ -68,6 +70,8 @@ def mixture(
   queries: str | os.PathLike[str] | None = None,
   query_splits: Sequence[str] = (),
   seed: int = 0,
+  relations: Sequence[str | os.PathLike[str]] = (),
+  only: Sequence[str | os.PathLike[str]] | None = None,
 ) -> str:
   """Registers the tasks and their mixture, and returns the mixture's name.
 
@@ -81,9 +85,9 @@ def mixture(
     docids: a folder that `genret index docids` wrote for this corpus.
     cache: a folder that `genret examples corpusbrain` wrote with the same name,
       identifiers and options; it joins the folders where seqio looks for tasks.
-    rates: mixing rates of 'lps', 'iss' and 'hip'; examples come in proportion to
-      them, absent means 0. Default: in proportion to how many there are, as
-      when all go to one file.
+    rates: mixing rates of 'lps', 'iss', 'hip' and of styles; examples come in
+      proportion to them, absent means 0. Default: the first three, in proportion
+      to how many there are, as when all go to one file.
     reading: which examples, 'paper' or 'released'.
     options: changes to the reading: fields of `genret.corpusbrain.Options`.
     multi_title: whether targets keep the titles that are listed behind the
@@ -96,6 +100,10 @@ def mixture(
       run of words of one are left out (`genret.withheld_queries`).
     query_splits: of the folder.
     seed: of the draws.
+    relations: with the style 'slot_filling': task files of slot filling, whose
+      relations it asks for.
+    only: files of page ids, one a line: pages of a session, and old ones to learn
+      again. No other pages of the corpus give examples.
 
   Raises:
     ValueError: for rates that are no tasks or not above 0, options that cannot
@@ -104,10 +112,10 @@ def mixture(
     FileNotFoundError: for a cache that is not there or not complete.
   """
   if rates is not None and (
-    not set(rates) <= set(TASKS) or not any(rate > 0 for rate in rates.values())
+    not set(rates) <= set(KNOWN) or not any(rate > 0 for rate in rates.values())
   ):
     raise ValueError(
-      f'Expected rates above 0 for some of {", ".join(TASKS)}, got '
+      f'Expected rates above 0 for some of {", ".join(KNOWN)}, got '
       f'{dict(rates)}; name the tasks to mix.'
     )
   used: dict[str, Any] = {
@@ -125,6 +133,8 @@ def mixture(
     queries=None if queries is None else str(queries),
     query_splits=tuple(query_splits),
     seed=seed,
+    relations=tuple(str(file) for file in relations),
+    only=None if only is None else tuple(str(file) for file in only),
   )
   table = DocidTable.load(docids)
   identity = recipe.identity(table)

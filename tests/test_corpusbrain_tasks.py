@@ -26,6 +26,7 @@ from genret import (
   corpusbrain_writer,
   kilt_pages,
   kilt_survey,
+  pseudo_inputs,
   vocabulary,
 )
 from genret import corpusbrain_tokens as tokens_lib
@@ -194,6 +195,60 @@ def test_tokens_are_those_of_the_table(folders):
   assert pieces.encode('Ash | Elm | Fir') == [
     *bare['Ash'], *separator, *bare['Elm'], *separator, *bare['Fir']
   ]  # fmt: skip
+
+
+def test_styles_are_tasks_of_the_pages_that_are_wanted(folders, tmp_path):
+  kilt, titles = folders
+  table = DocidTable.load(titles)
+  pieces = vocabulary.load_vocabulary(titles)
+  pages = list(kilt_pages.read_pages(kilt))
+  rows = dict(zip(table.doc_ids, table.token_rows_DxL, strict=True))
+  rows = {i: row[row > 0].tolist() for i, row in rows.items()}
+  bare = {}
+  for found in pages:
+    bare.setdefault(found.title, rows[found.page_id])
+  slots = tmp_path / 'trex-train-kilt.jsonl'
+  slots.write_text('{"id": "1", "input": "Ash [SEP] kind of", "output": []}')
+  wanted = {found.page_id for found in pages[2:9]}
+  only = tmp_path / 'only.txt'
+  only.write_text('\n'.join(sorted(wanted)))
+  separator = pieces.encode(' | ')
+  options = pseudo_inputs.Options(
+    passages=pseudo_inputs.passages(Recipe(options=LOW).resolved())
+  )
+  expected = {s: collections.Counter() for s in pseudo_inputs.STYLES}
+  for example in pseudo_inputs.examples(
+    [found for found in pages if found.page_id in wanted],
+    corpusbrain.corpus_titles(pages),
+    relations={'kind of': 1},
+    options=options,
+    seed=4,
+  ):
+    target = rows[example.page_id]
+    if example.task == 'entity_linking':
+      target = bare[example.titles[0]]
+    target = list(target)
+    for title in example.titles[1:]:
+      target += separator + bare[title]
+    expected[example.task][
+      (*pieces.encode(example.source), EOS), (*target, EOS)
+    ] += 1
+  assert all(expected.values())
+  name = register(
+    folders,
+    'styles',
+    seed=4,
+    rates=dict.fromkeys(pseudo_inputs.STYLES, 1),
+    relations=[slots],
+    only=[only],
+  )
+  for style in pseudo_inputs.STYLES:
+    assert collections.Counter(rows_of(name, style)) == expected[style]
+  for more in ({'relations': [slots]}, {'rates': {'slot_filling': 1}}):
+    with pytest.raises(
+      ValueError, match="'slot_filling' and relations together"
+    ):
+      register(folders, 'refused', **more)
 
 
 def test_own_titles_are_rows_of_the_table(folders):

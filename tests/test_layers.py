@@ -66,7 +66,7 @@ LAYER_OF = {
   'genret.corpusbrain_tokens': 0.5,
   'genret.corpusbrain_writer': 2.1,
   'genret.corpusbrain_beam': 2.2,
-  'genret.pseudo_inputs': 0.5,
+  'genret.pseudo_inputs': 0.45,
   'genret.docids.table': 0.4,
   'genret.title_targets': 0.5,
   'genret.embeddings': 0.6,

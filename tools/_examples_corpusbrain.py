@@ -22,7 +22,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genret import corpusbrain, corpusbrain_tokens
+from genret import corpusbrain, corpusbrain_tokens, pseudo_inputs
 from genret import corpusbrain_writer as writer
 from genret.corpusbrain_tokens import Recipe
 
@@ -45,6 +45,8 @@ def main(argv: Sequence[str]) -> int:
       queries=arguments.queries,
       query_splits=tuple(arguments.query_splits),
       seed=arguments.seed,
+      relations=tuple(arguments.relations),
+      only=arguments.only and tuple(arguments.only),
     ),
     shards=arguments.shards,
     run=_run(arguments.workers, arguments.beam_option),
@@ -99,9 +101,24 @@ def _parser() -> argparse.ArgumentParser:
   add(
     '--tasks',
     nargs='+',
-    choices=corpusbrain.TASKS,
+    choices=corpusbrain_tokens.TASKS,
     default=list(corpusbrain.TASKS),
-    help='(default: all)',
+    metavar='TASK',
+    help=f"{', '.join(corpusbrain.TASKS)} (the default), and CorpusBrain++'s "
+    f'styles {", ".join(pseudo_inputs.STYLES)}',
+  )
+  add(
+    '--relations',
+    nargs='+',
+    default=[],
+    metavar='FILE',
+    help='task files of slot filling, whose relations slot_filling asks for',
+  )
+  add(
+    '--only',
+    nargs='+',
+    metavar='FILE',
+    help='files of page ids, one a line; no other pages give examples',
   )
   add(
     '--own-title-only',
@@ -200,14 +217,15 @@ def _value(text: str, kind: type) -> Any:
 def _table(found: writer.Summary, tasks: Sequence[str]) -> str:
   """What was made, what was not and why, and what leaks."""
   counts = found.counts
+  width = max(map(len, ('task', *tasks))) + 1
   lines = [
-    f'{"task":<6}{"examples":>12}{"tokens in":>16}{"out":>14}'
+    f'{"task":<{width}}{"examples":>12}{"tokens in":>16}{"out":>14}'
     + ''.join(f'{kind:>12}' for kind in _KINDS)
   ]
   for task in tasks:
     leaks = (counts.leaks.get(f'{task}: {kind}', 0) for kind in _KINDS)
     lines.append(
-      f'{task:<6}{counts.examples[task]:>12,}'
+      f'{task:<{width}}{counts.examples[task]:>12,}'
       f'{counts.tokens[f"{task} inputs"]:>16,}'
       f'{counts.tokens[f"{task} targets"]:>14,}'
       + ''.join(f'{number:>12,}' for number in leaks)
