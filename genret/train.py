@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
-from genret import preemption, run_folders
+from genret import preemption, profiling, run_folders
 from genret.corpus import Document, check_query_form, load_collection
 from genret.decoding.ngram_keys import KeyOptions
 from genret.decoding.options import DecodingOptions, from_fields
@@ -75,6 +75,7 @@ def train(
   checkpoint_period: int = 500,
   keep_checkpoints: int = 1,
   keep_best: int = 0,
+  profile_steps: Sequence[int] | None = None,
   progress: bool = True,
 ) -> Path:
   """Trains a retriever, measuring it by its searches along the way.
@@ -127,6 +128,8 @@ def train(
       eval_split, the earlier of equals; every step that is evaluated is then
       saved, and the log tells the best so far. 0, for a checkpoint may be large
       and what opens a run opens its newest.
+    profile_steps: the first and the last step to trace, into profile/ of the run
+      folder; None for none.
     progress: show a progress bar on standard error.
 
   Returns:
@@ -156,6 +159,9 @@ def train(
   step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
   _check_batch(batch_size, microbatches)
   _check_best(keep_best, eval_period)
+  profile = profiling.Window(
+    Path(model_dir) / 'profile', profile_steps, train_steps
+  )
   check_query_form(query_form)
   from_fields(DecodingOptions, decoding or {})
   from_fields(KeyOptions, keys or {})
@@ -277,6 +283,7 @@ def train(
       log.flush()
 
     # --- Train.
+    closing.callback(profile.close)
     shown: dict[str, str] = {}
     pending: list[TokenLosses] = []
     bar = closing.enter_context(
@@ -326,10 +333,12 @@ def train(
       measure(first_step)
     last_time = time.perf_counter()
     for step in range(first_step + 1, train_steps + 1):
+      profile.begin(step)
       batch = jax.device_put(_next(batches, mixture_or_task_name), split_batch)
       state, losses = step_fn(
         state, batch, jax.random.fold_in(dropout_key, step)
       )
+      profile.end(step, losses)
       pending.append(losses)
       # Two steps ahead keep the device busy; more would only take memory.
       if len(pending) > 2:

@@ -442,6 +442,7 @@ def test_run_files_share_the_macros_of_experiments():
     'CORPUS',
     'DECODING',
     'KEEP_BEST',
+    'PROFILE_STEPS',
     'KEYS',
     'MICROBATCHES',
     'OBJECTIVE',

@@ -214,6 +214,31 @@ def test_log_evaluation_and_events(corpus, docids, tmp_path):
   assert any((folder / 'tensorboard').iterdir())
 
 
+def test_some_steps_are_traced(corpus, docids, tmp_path):
+  def traces(folder):
+    return list((folder / 'profile').rglob('*.xplane.pb'))
+
+  folder = tmp_path / 'run'
+  train(corpus, docids('atomic'), folder, train_steps=3)
+  assert not traces(folder)
+  # From within the window, as after an interruption.
+  train(corpus, docids('atomic'), folder, train_steps=6, profile_steps=[2, 5])
+  (trace,) = traces(folder)
+  assert b'jit' in trace.read_bytes()
+  for steps in ([0, 1], [3, 2], [2, 7], [2]):
+    with pytest.raises(
+      ValueError, match=r'from 1 to 6, got .*; give two steps'
+    ):
+      train(
+        corpus,
+        docids('atomic'),
+        tmp_path / 'x',
+        train_steps=6,
+        profile_steps=steps,
+      )
+  assert not (tmp_path / 'x').exists()
+
+
 def test_in_two_parts_as_in_one(corpus, docids, tmp_path):
   settings = {
     'log_period': 1,
