@@ -30,14 +30,13 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from genret import (
   corpusbrain,
   kilt_records,
   kilt_survey,
   pseudo_inputs,
   sessions,
+  title_targets,
   withheld_queries,
 )
 from genret import vocabulary as vocabulary_lib
@@ -354,7 +353,7 @@ class Maker:
         f'Expected a separator that the vocabulary can spell, it cannot spell '
         f'{separator!r}; {advice}'
       )
-    row = _first_with(self._table.token_rows_DxL, self._table.lengths_D, tokens)
+    row = title_targets.row_with_separator(self._table, tokens)
     if row is not None:
       raise ValueError(
         f'Expected identifiers without the pieces of the separator '
@@ -377,21 +376,6 @@ def check_corpus(found: Survey, docids: str) -> None:
       f'the pages have hash {found.hash[:12]}; run `genret index docids` on '
       'them.'
     )
-
-
-def _first_with(
-  row_DxL: np.ndarray, length_D: np.ndarray, separator: Sequence[int]
-) -> int | None:
-  """The first row in which, the separator behind it, that begins too early."""
-  size = len(separator)
-  padded_DxM = np.pad(row_DxL, ((0, 0), (0, size)))
-  for offset, token in enumerate(separator):
-    padded_DxM[np.arange(len(row_DxL)), length_D + offset] = token
-  begins_DxL = np.arange(row_DxL.shape[1]) < length_D[:, None]
-  for offset, token in enumerate(separator):
-    begins_DxL &= padded_DxM[:, offset : offset + row_DxL.shape[1]] == token
-  rows = np.flatnonzero(begins_DxL.any(axis=1))
-  return int(rows[0]) if len(rows) else None
 
 
 def _records(files: Iterable[str]) -> Iterable[KiltRecord]:

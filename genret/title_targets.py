@@ -126,28 +126,44 @@ def _key(title: str) -> str:
   return ' '.join(title.split())
 
 
-def _check_separator(table: DocidTable, separator_S: np.ndarray) -> None:
-  """Refuses a separator that would be found elsewhere than where it stands."""
-  size = len(separator_S)
+def row_with_separator(
+  table: DocidTable, separator: Sequence[int]
+) -> int | None:
+  """The first identifier behind which a separator is not found where it stands.
+
+  It has the separator in it, or makes one together with the beginning of that
+  which follows.
+
+  Args:
+    table: the identifiers.
+    separator: its pieces, one or more.
+  """
+  size = len(separator)
   for start in range(0, len(table), _BLOCK):
     length_B = table.lengths_D[start : start + _BLOCK]
     row_BxL = np.pad(
       table.token_rows_DxL[start : start + _BLOCK], ((0, 0), (0, size))
     )
     behind_BxS = length_B[:, None] + np.arange(size)
-    np.put_along_axis(row_BxL, behind_BxS, separator_S[None], axis=1)
+    np.put_along_axis(row_BxL, behind_BxS, np.array(separator)[None], axis=1)
     found_BxL = np.logical_and.reduce(
       [
-        row_BxL[:, i : row_BxL.shape[1] - size + 1 + i] == separator_S[i]
+        row_BxL[:, i : row_BxL.shape[1] - size + 1 + i] == separator[i]
         for i in range(size)
       ]
     )
     wrong_B = found_BxL.argmax(axis=1) != length_B
     if wrong_B.any():
-      number = start + int(wrong_B.argmax())
-      raise ValueError(
-        f'Expected identifiers without the separator {separator_S.tolist()}, '
-        f'that of document {table.doc_ids[number]!r} is '
-        f'{table.token_rows_DxL[number, : table.lengths_D[number]].tolist()}; '
-        'choose another separator.'
-      )
+      return start + int(wrong_B.argmax())
+  return None
+
+
+def _check_separator(table: DocidTable, separator_S: np.ndarray) -> None:
+  number = row_with_separator(table, separator_S.tolist())
+  if number is not None:
+    raise ValueError(
+      f'Expected identifiers without the separator {separator_S.tolist()}, '
+      f'that of document {table.doc_ids[number]!r} is '
+      f'{table.token_rows_DxL[number, : table.lengths_D[number]].tolist()}; '
+      'choose another separator.'
+    )

@@ -27,9 +27,9 @@ from genret import (
   kilt_pages,
   kilt_survey,
   pseudo_inputs,
+  title_targets,
   vocabulary,
 )
-from genret import corpusbrain_tokens as tokens_lib
 from genret.corpusbrain_tokens import Maker, Recipe
 from genret.docids import build
 from genret.docids.table import DocidTable
@@ -304,15 +304,16 @@ def test_a_separator_of_several_pieces_is_searched_for():
   found = 0
   for _ in range(300):
     lengths = rng.integers(1, 5, 3)
-    rows = rng.integers(1, 3, (3, 4)) * (np.arange(4) < lengths[:, None])
-    separator = rng.integers(1, 3, rng.integers(1, 4)).tolist()
+    rows = rng.integers(2, 4, (3, 4)) * (np.arange(4) < lengths[:, None])
+    separator = rng.integers(2, 4, rng.integers(1, 4)).tolist()
     bad = None
     for number, (row, length) in enumerate(zip(rows.tolist(), lengths)):
       line = row[:length] + separator
       if any(line[i : i + len(separator)] == separator for i in range(length)):
         bad = number
         break
-    assert tokens_lib._first_with(rows, lengths, separator) == bad
+    table = DocidTable(['a', 'b', 'c'], rows, lengths, vocab_size=4)
+    assert title_targets.row_with_separator(table, separator) == bad
     found += bad is not None
   assert 50 < found < 290
 

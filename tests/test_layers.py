@@ -69,7 +69,7 @@ LAYER_OF = {
   'genret.corpusbrain_beam': 2.2,
   'genret.pseudo_inputs': 0.45,
   'genret.docids.table': 0.4,
-  'genret.title_targets': 0.5,
+  'genret.title_targets': 0.45,
   'genret.embeddings': 0.6,
   'genret.constraints': 1,
   'genret.docids': 1,
