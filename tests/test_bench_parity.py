@@ -24,3 +24,4 @@ def test_models_that_transformers_made_agree(tmp_path, kind, capsys):
   assert row['greedy equal'] == row['beams equal'] == 1
   for name in ('encoder', 'logits', 'loss', 'beams score'):
     assert row[name] < 1e-4
+  assert row['largest logit'] > 0.1

@@ -172,6 +172,7 @@ def compare(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
       encoded[real_BxT], expected.encoder_last_hidden_state.numpy()[real_BxT]
     ),
     'logits': _farthest(logits, expected.logits.numpy()),
+    'largest logit': _farthest(expected.logits.numpy(), 0),
     'loss': _farthest(loss, expected.loss.numpy()),
   }
   for name, beams in (('greedy', 1), ('beams', args.beams)):
@@ -242,11 +243,14 @@ def _farthest(ours: Any, theirs: Any) -> float:
 
 def _table(rows: list[dict[str, Any]], args: argparse.Namespace) -> str:
   """What a person reads."""
-  columns = ('parameters', 'encoder', 'logits', 'loss', 'greedy', 'beams')
+  columns = (
+    'parameters', 'encoder', 'logits', 'of up to', 'loss', 'greedy', 'beams'
+  )  # fmt: skip
   lines = [f'{"model":<24}' + ''.join(f'{name:>13}' for name in columns)]
   for row in rows:
     cells = [f'{row["parameters"]:,}']
-    cells += [f'{row[name]:.1e}' for name in ('encoder', 'logits', 'loss')]
+    cells += [f'{row[name]:.1e}' for name in ('encoder', 'logits')]
+    cells += [f'{row["largest logit"]:.1f}', f'{row["loss"]:.1e}']
     cells += [f'{row[f"{name} equal"]:.0%}' for name in ('greedy', 'beams')]
     lines.append(f'{row["model"]:<24}' + ''.join(f'{c:>13}' for c in cells))
   lines.append(
