@@ -4,6 +4,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -334,6 +335,66 @@ def test_killed_or_stopped_and_started_again(corpus, docids, tmp_path):
     [*command, '5'], env=environment, check=True, capture_output=True
   )
   assert losses(folder) == losses(whole)
+  trees = [checkpoints.load_model(each)[1] for each in (whole, folder)]
+  jax.tree.map(np.testing.assert_array_equal, *trees)
+
+
+MANY = """
+import sys, optax, test_train
+corpus, docids, folder = sys.argv[1:]
+test_train.train(corpus, docids, folder, name='killed', **test_train.LONG)
+"""
+LONG = {
+  'train_steps': 4000,
+  'log_period': 1,
+  'checkpoint_period': 7,
+  'eval_period': 50,
+  'eval_queries': 8,
+  'config': {'dropout_rate': 0.1},
+}
+
+
+@pytest.mark.slow
+def test_killed_twenty_times_at_random(corpus, docids, tmp_path):
+  """In steps, saves and evaluations; prints where each kill came."""
+  whole = train(
+    corpus, docids('atomic'), tmp_path / 'whole', name='killed', **LONG
+  )
+  folder = tmp_path / 'run'
+  words = [str(corpus), str(docids('atomic')), str(folder)]
+  command = [sys.executable, '-c', MANY, *words]
+  environment = os.environ | {'PYTHONPATH': os.path.dirname(__file__)}
+  rng = random.Random(0)
+  log = folder / 'log.jsonl'
+
+  def reached():
+    lines = log.read_text().split('\n')[:-1] if log.exists() else []
+    return json.loads(lines[-1])['step'] if lines else 0
+
+  kills = []
+  for _ in range(20):
+    before = kills[-1][0] if kills else 0
+    process = subprocess.Popen(
+      command, env=environment, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and reached() <= before:
+      time.sleep(0.002)
+    time.sleep(rng.uniform(0, 0.8))
+    assert process.poll() is None, 'it ended before it was killed'
+    process.kill()
+    process.wait()
+    names = [path.name for path in (folder / 'checkpoints').iterdir()]
+    unfinished = [name for name in names if not name.isdigit()]
+    kills.append((reached(), len(unfinished)))
+  print('step and unfinished checkpoints at each kill:', kills)
+  assert sorted({step for step, _ in kills}) == [step for step, _ in kills]
+  subprocess.run(command, env=environment, check=True, capture_output=True)
+  assert losses(folder) == losses(whole)
+  assert [line for line in read_log(folder) if 'dev/Success@10' in line] == [
+    {**line, 'seconds': pytest.approx(line['seconds'], abs=1e9)}
+    for line in read_log(whole)
+    if 'dev/Success@10' in line
+  ]
   trees = [checkpoints.load_model(each)[1] for each in (whole, folder)]
   jax.tree.map(np.testing.assert_array_equal, *trees)
 
