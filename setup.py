@@ -24,6 +24,7 @@ _CORE = [
   'numpy>=2.0',
   'optax>=0.2.5',
   'orbax-checkpoint>=0.11.30',
+  'protobuf>=6.30',
   'pydivsufsort>=0.0.16',
   'safetensors>=0.5',
   'scikit-learn>=1.5',

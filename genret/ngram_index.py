@@ -84,8 +84,8 @@ def build(
   Args:
     collection: the corpus.
     output: the folder; an index there is replaced.
-    vocabulary: a SentencePiece model with T5's ids; where None, one of
-      `vocabulary_size` pieces is trained on the corpus.
+    vocabulary: a SentencePiece model with T5's ids, or 'bytes' for those of ByT5;
+      where None, one of `vocabulary_size` pieces is trained on the corpus.
     vocabulary_size: pieces to train.
     text_tokens: ids that text takes, where the marks of the views shall stand
       behind more than the pieces of the vocabulary.

@@ -131,11 +131,19 @@ def vocabulary_file(
   """
   if given is not None:
     return Path(given)
-  path = Path(checkpoint) / DOCIDS_FOLDER / VOCABULARY_FILE
-  if not path.is_file():
+  path = find_vocabulary(checkpoint)
+  if path is None:
     raise ValueError(
       f'Expected --vocabulary for {checkpoint}, which has no '
       f'{DOCIDS_FOLDER}/{VOCABULARY_FILE} as a run has; give the SentencePiece '
       'model of the checkpoint.'
     )
   return path
+
+
+def find_vocabulary(checkpoint: str | os.PathLike[str]) -> Path | None:
+  """The SentencePiece model in a run, or beside a model; None if there is none."""
+  for folder in (Path(checkpoint) / DOCIDS_FOLDER, Path(checkpoint)):
+    if (folder / VOCABULARY_FILE).is_file():
+      return folder / VOCABULARY_FILE
+  return None

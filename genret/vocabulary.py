@@ -5,6 +5,9 @@
 Token ids follow T5: 0 is padding (and the decoder's start), 1 ends a sequence,
 2 is the unknown piece. Identifier schemes append their own tokens behind the
 text pieces, so one table of ids serves both sides of a model.
+
+The bytes of ByT5 are such a model too: one without any piece, which spells every
+character by its bytes (`byte_model`).
 """
 
 import hashlib
@@ -23,6 +26,9 @@ UNK_ID = 2
 
 # The name of the SentencePiece model in a folder of identifiers.
 VOCABULARY_FILE = 'spiece.model'
+
+# In place of a model file: the bytes of ByT5.
+BYTES = 'bytes'
 
 # Under this name the metadata of identifiers hold the hash of their vocabulary.
 HASH_FIELD = 'vocabulary_hash'
@@ -92,17 +98,50 @@ def train_vocabulary(
   return _write(path, model.getvalue())
 
 
+def byte_model() -> bytes:
+  """The vocabulary of ByT5 as a SentencePiece model of 259 pieces, serialised.
+
+  Byte b is token b + 3 (Xue et al., TACL 2022, https://arxiv.org/abs/2105.13626).
+  Text is neither normalised nor trimmed, and nothing is unknown. ByT5 has 384 rows,
+  of which the last 125 mark spans in its pre-training.
+  """
+  # Here, since its generated code refuses versions of protobuf, and little asks.
+  from sentencepiece import sentencepiece_model_pb2
+
+  proto = sentencepiece_model_pb2.ModelProto()
+  kinds = proto.SentencePiece
+  for piece, kind in (
+    ('<pad>', kinds.CONTROL),
+    ('</s>', kinds.CONTROL),
+    ('<unk>', kinds.UNKNOWN),
+    *((f'<0x{byte:02X}>', kinds.BYTE) for byte in range(256)),
+  ):
+    proto.pieces.add(piece=piece, score=0.0, type=kind)
+  trainer = proto.trainer_spec
+  trainer.model_type = trainer.CHAR  # each character is looked up by itself
+  trainer.byte_fallback = True
+  trainer.vocab_size = len(proto.pieces)
+  trainer.pad_id, trainer.eos_id, trainer.unk_id = PAD_ID, EOS_ID, UNK_ID
+  trainer.bos_id = -1
+  normalizer = proto.normalizer_spec
+  normalizer.name = 'identity'
+  normalizer.add_dummy_prefix = False
+  normalizer.remove_extra_whitespaces = False
+  normalizer.escape_whitespaces = False
+  return proto.SerializeToString(deterministic=True)
+
+
 def copy_vocabulary(
   source: str | os.PathLike[str], path: str | os.PathLike[str]
 ) -> sentencepiece.SentencePieceProcessor:
   """Copies a SentencePiece model, checked as `load_vocabulary` does.
 
   Args:
-    source: the model file, or a folder that holds `spiece.model`.
+    source: the model file, a folder that holds `spiece.model`, or `BYTES`.
     path: where the copy goes.
   """
   load_vocabulary(source)
-  return _write(path, model_file(source).read_bytes())
+  return _write(path, _content(source))
 
 
 def _write(
@@ -122,7 +161,7 @@ def load_vocabulary(
   """Loads a SentencePiece model and checks that its ids are T5's.
 
   Args:
-    path: the model file, or a folder that holds `spiece.model`.
+    path: the model file, a folder that holds `spiece.model`, or `BYTES`.
     meta: of the identifiers beside it (`DocidTable.meta`), to check that the
       model is the one they were built with; ones without a hash of it pass.
 
@@ -131,8 +170,8 @@ def load_vocabulary(
     ValueError: if the file is no SentencePiece model, has other special ids or
       is not the one of the identifiers.
   """
-  path = model_file(path)
-  if not path.is_file():
+  path = path if path == BYTES else model_file(path)
+  if isinstance(path, Path) and not path.is_file():
     raise FileNotFoundError(
       f'Expected a SentencePiece model at {path}, found none; train one with '
       '`genret index docids`, or give the path of a spiece.model.'
@@ -146,7 +185,7 @@ def load_vocabulary(
     )
   processor = sentencepiece.SentencePieceProcessor()
   try:
-    processor.LoadFromFile(str(path))
+    processor.LoadFromSerializedProto(_content(path))
   except (OSError, RuntimeError) as error:
     raise ValueError(
       f'Expected a SentencePiece model, {path} is not one; train it again.'
@@ -161,8 +200,12 @@ def load_vocabulary(
 
 
 def vocabulary_hash(path: str | os.PathLike[str]) -> str:
-  """sha256 (hex) of a model file, or of the one in a folder."""
-  return hashlib.sha256(model_file(path).read_bytes()).hexdigest()
+  """sha256 (hex) of a model file, of the one in a folder, or of `BYTES`."""
+  return hashlib.sha256(_content(path)).hexdigest()
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+  return byte_model() if path == BYTES else model_file(path).read_bytes()
 
 
 def model_file(path: str | os.PathLike[str]) -> Path:

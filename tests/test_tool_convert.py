@@ -9,8 +9,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 import tiny
+import transformers
 
-from genret import corpus, tools, vocabulary
+from genret import corpus, run_folders, tools, vocabulary
 from genret.docids import build
 from genret.models import checkpoints, t5x_checkpoints, weights
 from genret.tools import _pretrained, convert
@@ -60,16 +61,43 @@ def test_every_kind_is_read_and_told(model, tmp_path, capsys):
     equal(read, jax.tree.map(lambda x: x.astype('bfloat16'), params))
 
 
-def test_the_vocabulary_of_a_run_goes_with_it(model, tmp_path):
+def test_the_vocabulary_goes_with_it(model, tmp_path, capsys):
   config, params = model
   weights.save_model(tmp_path / 'run', config, params)
   spiece = tmp_path / 'run' / 'docids' / vocabulary.VOCABULARY_FILE
-  spiece.parent.mkdir()
-  spiece.write_bytes(b'pieces')
-  words = ['--from', str(tmp_path / 'run'), '--to', str(tmp_path / 'hf')]
-  assert convert.main([*words, '--format', 'huggingface']) == 0
-  copied = tmp_path / 'hf' / vocabulary.VOCABULARY_FILE
-  assert copied.read_bytes() == b'pieces'
+  vocabulary.train_vocabulary(['a few words'], spiece, size=40)
+  sources = [tmp_path / 'run', tmp_path / 'hf', tmp_path / 'ours']
+  for source, target, kind in zip(
+    sources,
+    [*sources[1:], tmp_path / 'again'],
+    ('huggingface', 'genret', 'huggingface'),
+    strict=True,
+  ):
+    words = ['--from', str(source), '--to', str(target), '--format', kind]
+    assert convert.main(words) == 0
+    copied = target / vocabulary.VOCABULARY_FILE
+    assert copied.read_bytes() == spiece.read_bytes()
+    assert re.search(
+      r'and its vocabulary of \d\d pieces', capsys.readouterr().out
+    )
+  assert run_folders.vocabulary_file(tmp_path / 'ours', None) == (
+    tmp_path / 'ours' / vocabulary.VOCABULARY_FILE
+  )
+
+
+def test_the_bytes_of_byt5_are_written_and_none_is_told(
+  model, tmp_path, capsys
+):
+  weights.save_hugging_face(tmp_path / 'hf', *model)
+  words = ['--from', str(tmp_path / 'hf'), '--to']
+  assert convert.main([*words, str(tmp_path / 'without')]) == 0
+  assert 'without a vocabulary: none was there' in capsys.readouterr().out
+  assert run_folders.find_vocabulary(tmp_path / 'without') is None
+  # As transformers writes it for ByT5.
+  transformers.ByT5Tokenizer().save_pretrained(tmp_path / 'hf')
+  assert convert.main([*words, str(tmp_path / 'ours')]) == 0
+  pieces = vocabulary.load_vocabulary(tmp_path / 'ours')
+  assert pieces.encode('abc') == [100, 101, 102]
 
 
 @pytest.mark.parametrize('with_corpus', [True, False])

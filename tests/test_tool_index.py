@@ -372,6 +372,22 @@ def test_as_many_pieces_as_were_asked_for(corpus, tmp_path, capsys):
   assert re.search(r'text tokens  45\n', capsys.readouterr().out)
 
 
+def test_bytes_in_place_of_pieces(corpus, tmp_path, capsys):
+  """As ByT5: 259 of its 384 rows are text, identifiers come behind them."""
+  folder = tmp_path / 'docids'
+  words = ['--vocabulary', vocabulary.BYTES]
+  assert index(corpus, folder, *words, '--text-tokens', '384') == 0
+  assert re.search(r'text tokens  384\n', capsys.readouterr().out)
+  table = DocidTable.load(folder)
+  assert vocabulary.load_vocabulary(folder, table.meta).encode('a') == [100]
+  assert np.asarray(table.token_rows_DxL).min() >= 384
+  words = ('index', 'fm', '--corpus', str(corpus[0]), *words)
+  assert tools.main([*words, '--output', str(tmp_path / 'fm')]) == 0
+  found = FMIndex.load(tmp_path / 'fm')
+  title = corpus[1].documents[0].title.encode()
+  assert found.count([byte + 3 for byte in title]) >= 1
+
+
 def test_fm_holds_the_documents(corpus, tmp_path, capsys):
   folder, collection = corpus
   words = ('index', 'fm', '--corpus', str(folder), '--vocabulary-size', '120')

@@ -6,7 +6,9 @@ import re
 import numpy as np
 import pytest
 import sentencepiece
+import seqio
 import tiny_collection
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -213,3 +215,31 @@ def test_separators_are_tokenised_alone(tmp_path):
   for wrong in ('', '  ', '#'):
     with pytest.raises(ValueError, match=f"can spell, got '{wrong}'; choose"):
       vocabulary.separator_tokens(pieces, wrong)
+
+
+@settings(max_examples=200)
+@given(st.text())
+def test_bytes_are_the_tokens_of_byt5(text):
+  """transformers' own rule, of which its tokenizer is a table: byte + 3."""
+  pieces = vocabulary.load_vocabulary(vocabulary.BYTES)
+  tokens = pieces.encode(text)
+  assert tokens == [byte + 3 for byte in text.encode()]
+  assert pieces.decode(tokens) == text
+
+
+def test_bytes_agree_with_transformers_and_tensorflow(tmp_path):
+  path = tmp_path / 'spiece.model'
+  pieces = vocabulary.copy_vocabulary(vocabulary.BYTES, path)
+  assert pieces.get_piece_size() == 259
+  assert vocabulary.vocabulary_hash(path) == vocabulary.vocabulary_hash('bytes')
+  theirs = transformers.ByT5Tokenizer()
+  ours = seqio.SentencePieceVocabulary(str(path), extra_ids=0)
+  for text in TEXTS + ['', ' Zürich  \t\n', '日本 ▁ <unk>', '\ufeffé🦆\x00']:
+    row = pieces.encode(text)
+    # It takes the names of special tokens in a text for these tokens.
+    expected = theirs.encode(text.replace('<unk>', ''))[:-1]
+    assert vocabulary.encode(pieces, [text], max_length=999)[0, len(row)] == 1
+    assert pieces.encode(text.replace('<unk>', '')) == expected
+    assert ours.encode_tf(text).numpy().tolist() == row
+    assert ours.decode(row) == text
+  assert pieces.decode([3 + 0xC3]) == '\ufffd'  # no whole character

@@ -13,8 +13,9 @@ What is read is found out from the folder:
 
 What is written is a folder with model.json (the sizes) and checkpoints/0 (the
 parameters), as a run has, which serves as INITIAL_CHECKPOINT_PATH; or, with
---format huggingface, config.json and model.safetensors, with the vocabulary of a
-run beside them.
+--format huggingface, config.json and model.safetensors. The vocabulary goes with it:
+spiece.model of the folder or the run, or the bytes of a ByT5 (told by its
+tokenizer_config.json) as such a model.
 
 With --docids the model gets rows for the tokens of identifiers behind its text, where
 the scheme has some: at the mean of their documents' words with --corpus, else drawn
@@ -28,7 +29,7 @@ Example:
 """
 
 import argparse
-import shutil
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ from typing import Any
 import flax
 import numpy as np
 
+from genret import run_folders
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import load_collection
 from genret.models import checkpoints, t5, t5x_checkpoints, weights
-from genret.run_folders import DOCIDS_FOLDER
 from genret.tools._pretrained import with_identifiers
 
 _FORMATS = ('genret', 'huggingface')
@@ -99,13 +100,34 @@ def main(argv: list[str]) -> int:
   print(table(config, params))
   if args.format == 'huggingface':
     weights.save_hugging_face(args.target, config, params, dtype=args.dtype)
-    spiece = Path(args.source, DOCIDS_FOLDER, vocabulary_lib.VOCABULARY_FILE)
-    if spiece.is_file():
-      shutil.copy(spiece, args.target)
   else:
     weights.save_model(args.target, config, params)
-  print(f'Wrote {args.target}')
+  source = vocabulary(Path(args.source))
+  told = ', without a vocabulary: none was there'
+  if source is not None:
+    path = Path(args.target) / vocabulary_lib.VOCABULARY_FILE
+    pieces = vocabulary_lib.copy_vocabulary(source, path).get_piece_size()
+    told = f' and its vocabulary of {pieces} pieces'
+  print(f'Wrote {args.target}{told}')
   return 0
+
+
+def vocabulary(folder: Path) -> str | Path | None:
+  """What a model cuts its text with, as `vocabulary.load_vocabulary` takes it.
+
+  Args:
+    folder: a run, or one of Hugging Face.
+
+  Returns:
+    The SentencePiece model of the folder, the bytes of ByT5, or None.
+  """
+  tokenizer = folder / 'tokenizer_config.json'
+  found = run_folders.find_vocabulary(folder)
+  if found is None and tokenizer.is_file():
+    settings = json.loads(tokenizer.read_text(encoding='utf-8'))
+    if settings.get('tokenizer_class') == 'ByT5Tokenizer':
+      return vocabulary_lib.BYTES
+  return found
 
 
 def read(

@@ -88,7 +88,10 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
     help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
   add('--output', required=True, help='the folder to write')
-  add('--vocabulary', help='a SentencePiece model; default: train one')
+  add(
+    '--vocabulary',
+    help="a SentencePiece model, or `bytes` for ByT5's; default: train one",
+  )
   add(
     '--vocabulary-size',
     type=int,
@@ -137,7 +140,10 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
     required=True,
     help='the folder to write; an index in it is replaced',
   )
-  add('--vocabulary', help='a SentencePiece model; default: train one')
+  add(
+    '--vocabulary',
+    help="a SentencePiece model, or `bytes` for ByT5's; default: train one",
+  )
   add(
     '--vocabulary-size',
     type=int,

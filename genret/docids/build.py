@@ -112,8 +112,8 @@ def build(
     collection: the corpus.
     output: the folder; an existing one is replaced.
     scheme: one of `schemes()`.
-    vocabulary: a SentencePiece model with T5's ids; where None, one of
-      `vocabulary_size` pieces is trained on the corpus.
+    vocabulary: a SentencePiece model with T5's ids, or 'bytes' for those of ByT5;
+      where None, one of `vocabulary_size` pieces is trained on the corpus.
     vocabulary_size: pieces to train.
     text_tokens: ids that text takes in the model, where these are more than the
       pieces of the vocabulary (T5's own has 32,000 pieces and 32,128 rows).
