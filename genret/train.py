@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import seqio
-import tensorflow as tf
 from clu import metric_writers
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
-from genret import preemption, profiling, run_folders
+from genret import preemption, profiling, run_folders, seqio_batches
 from genret.corpus import Document, check_query_form, load_collection
 from genret.decoding.ngram_keys import KeyOptions
 from genret.decoding.options import DecodingOptions, from_fields
@@ -36,7 +34,7 @@ from genret.evaluate import evaluate_searcher, split_queries
 from genret.losses import TokenLosses
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
-from genret.objectives import Batch, CrossEntropy, Objective, describe
+from genret.objectives import CrossEntropy, Objective, describe
 from genret.ranking.ngrams import Scoring
 from genret.run_folders import DOCIDS_FOLDER
 from genret.searcher import check_corpus, make_searcher, write_settings
@@ -255,7 +253,7 @@ def train(
       checkpoints.save_step(manager, 0, *state)
 
     # --- The data from where they stopped, the evaluation, the logs.
-    batches = _batches(
+    batches = seqio_batches.training_batches(
       mixture_or_task_name,
       task_feature_lengths,
       batch_size,
@@ -334,7 +332,7 @@ def train(
     last_time = time.perf_counter()
     for step in range(first_step + 1, train_steps + 1):
       profile.begin(step)
-      batch = jax.device_put(_next(batches, mixture_or_task_name), split_batch)
+      batch = jax.device_put(next(batches), split_batch)
       state, losses = step_fn(
         state, batch, jax.random.fold_in(dropout_key, step)
       )
@@ -375,43 +373,6 @@ def _init(module: Transformer, key: jax.Array) -> Any:
   return module.init(key, tokens, tokens, tokens, enable_dropout=False)[
     'params'
   ]
-
-
-def _batches(
-  mixture_or_task_name: str,
-  task_feature_lengths: Mapping[str, int],
-  batch_size: int,
-  *,
-  seed: int,
-  skip: int,
-  use_cached: bool,
-) -> Iterator[Batch]:
-  """Endless training batches in an order that the seed fixes."""
-  tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
-  dataset = seqio.get_dataset(
-    mixture_or_task_name,
-    dict(task_feature_lengths),
-    dataset_split='train',
-    shuffle=True,
-    num_epochs=None,
-    feature_converter=seqio.EncDecFeatureConverter(pack=False),
-    use_cached=use_cached,
-    seed=seed,
-  )
-  dataset = dataset.batch(batch_size, drop_remainder=True).skip(skip)
-  return dataset.prefetch(8).as_numpy_iterator()
-
-
-def _next(batches: Iterator[Batch], name: str) -> Batch:
-  """The next batch; there is always one, unless a task has no examples."""
-  try:
-    return next(batches)
-  except StopIteration:
-    raise ValueError(
-      f'Expected training examples without end, got no more from {name}: one of '
-      'its tasks has none in its training split; leave that task out of the '
-      'mixture (a rate of 0), or check its corpus.'
-    ) from None
 
 
 def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:
