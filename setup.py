@@ -36,7 +36,6 @@ _CORE = [
 # seqio pulls tensorflow-text, which requires the package `tensorflow` itself;
 # tensorflow-cpu beside it would write the same files a second time.
 _TRAIN = [
-  'clu>=0.0.12',
   'gin-config>=0.5',
   'rapidfuzz>=3.9',
   'seqio>=0.0.20',

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Batches of a seqio task or mixture, in an order that can be gone on with."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 
 import seqio
@@ -10,48 +11,102 @@ import tensorflow as tf
 from genret.objectives import Batch
 
 
-def training_batches(
-  mixture_or_task_name: str,
-  task_feature_lengths: Mapping[str, int],
-  batch_size: int,
-  *,
-  seed: int,
-  skip: int = 0,
-  use_cached: bool = False,
-  prefetch: int = 8,
-) -> Iterator[Batch]:
-  """Endless batches of the training split, in an order that the seed fixes.
+@dataclasses.dataclass(frozen=True)
+class SeqioExamples:
+  """The training split of a task or mixture.
 
-  Args:
-    mixture_or_task_name: a name in seqio's registries.
-    task_feature_lengths: 'inputs' and 'targets', in tokens.
-    batch_size: B, examples of each.
-    seed: of the order, of what a task draws and of the mixture.
-    skip: batches to leave out, which are made for nothing.
+  Attributes:
+    name: in seqio's registries.
     use_cached: read the tasks from seqio's cache folders.
     prefetch: batches that are made ahead, in threads of tf.data; 0 for none.
-
-  Returns:
-    Batches as `seqio.EncDecFeatureConverter` makes them, int32 [B, T] and [B, L].
-
-  Raises:
-    ValueError: at iteration, where a task has no examples.
   """
-  tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
-  dataset = seqio.get_dataset(
-    mixture_or_task_name,
-    dict(task_feature_lengths),
-    dataset_split='train',
-    shuffle=True,
-    num_epochs=None,
-    feature_converter=seqio.EncDecFeatureConverter(pack=False),
-    use_cached=use_cached,
-    seed=seed,
-  )
-  dataset = dataset.batch(batch_size, drop_remainder=True).skip(skip)
-  if prefetch:  # tf.data takes 0 for a number of its own choice
-    dataset = dataset.prefetch(prefetch)
-  return _endless(dataset, mixture_or_task_name)
+
+  name: str
+  use_cached: bool = False
+  prefetch: int = 8
+
+  @property
+  def described(self) -> str:
+    """What a run notes as the data that it was trained on."""
+    return self.name
+
+  def training_batches(
+    self,
+    task_feature_lengths: Mapping[str, int],
+    batch_size: int,
+    *,
+    seed: int,
+    skip: int = 0,
+  ) -> Iterator[Batch]:
+    """Endless batches, in an order that the seed fixes.
+
+    Args:
+      task_feature_lengths: 'inputs' and 'targets', in tokens.
+      batch_size: B, examples of each.
+      seed: of the order, of what a task draws and of the mixture.
+      skip: batches to leave out, which are made for nothing.
+
+    Returns:
+      Batches as `seqio.EncDecFeatureConverter` makes them, int32 [B, T] and
+      [B, L].
+
+    Raises:
+      ValueError: at iteration, where a task has no examples.
+    """
+    tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
+    dataset = seqio.get_dataset(
+      self.name,
+      dict(task_feature_lengths),
+      dataset_split='train',
+      shuffle=True,
+      num_epochs=None,
+      feature_converter=seqio.EncDecFeatureConverter(pack=False),
+      use_cached=self.use_cached,
+      seed=seed,
+    )
+    dataset = dataset.batch(batch_size, drop_remainder=True).skip(skip)
+    if self.prefetch:  # tf.data takes 0 for a number of its own choice
+      dataset = dataset.prefetch(self.prefetch)
+    return _endless(dataset, self.name)
+
+  def passes(
+    self, task_feature_lengths: Mapping[str, int], number: int, *, seed: int
+  ) -> dict[str, Iterator[Batch]]:
+    """The examples of each task, as often as asked, without padding.
+
+    What a task draws (windows of a document, say) it draws anew in each pass.
+
+    Args:
+      task_feature_lengths: 'inputs' and 'targets', in tokens.
+      number: of passes over the data.
+      seed: of what a task draws.
+
+    Returns:
+      By task, int32 'inputs' [at most T] and 'targets' [at most L].
+    """
+    tf.config.set_visible_devices([], 'GPU')
+
+    def of_task(task: seqio.Task) -> Iterator[Batch]:
+      for turn in range(number):
+        dataset = task.get_dataset(
+          dict(task_feature_lengths),
+          split='train',
+          use_cached=self.use_cached,
+          shuffle=False,
+          seed=seed + turn,
+          num_epochs=1,
+        )
+        yield from dataset.as_numpy_iterator()
+
+    return {task.name: of_task(task) for task in self.rates()}
+
+  def rates(self) -> dict[seqio.Task, float]:
+    """How often each task is drawn, in proportion; tasks at 0 are left out."""
+    found = seqio.get_mixture_or_task(self.name)
+    if not isinstance(found, seqio.Mixture):
+      return {found: 1.0}
+    rates = {task: float(found.get_rate(task)) for task in found.tasks}
+    return {task: rate for task, rate in rates.items() if rate}
 
 
 def _endless(dataset: tf.data.Dataset, name: str) -> Iterator[Batch]:

@@ -20,12 +20,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from clu import metric_writers
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from genret import (
+  event_files,
+  preemption,
+  profiling,
+  run_folders,
+  token_examples,
+)
 from genret import identifiers as identifiers_lib
-from genret import preemption, profiling, run_folders, seqio_batches
 from genret.corpus import Document, check_query_form, load_collection
 from genret.decoding.ngram_keys import KeyOptions
 from genret.decoding.options import DecodingOptions, from_fields
@@ -44,7 +49,7 @@ from genret.train_step import make_step
 def train(
   *,
   module: Transformer,
-  mixture_or_task_name: str,
+  mixture_or_task_name: str | os.PathLike[str],
   task_feature_lengths: Mapping[str, int],
   train_steps: int,
   batch_size: int,
@@ -84,7 +89,9 @@ def train(
 
   Args:
     module: the model.
-    mixture_or_task_name: what to train on, a name in seqio's registries.
+    mixture_or_task_name: what to train on, a name in seqio's registries, or a
+      folder of `genret examples tokens`, for which neither seqio nor TensorFlow
+      is imported.
     task_feature_lengths: 'inputs' and 'targets', in tokens; targets at least
       the longest identifier plus 1 for the end-of-sequence, or what a dual
       encoder reads of a document.
@@ -153,6 +160,7 @@ def train(
       'passage_prefix': passage_prefix,
     }
   _check(module, found, task_feature_lengths, writes=not retrieval)
+  data = _examples(mixture_or_task_name, use_cached_tasks)
   optimizer = optimizer or optax.adafactor(1e-3)
   step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
   _check_batch(batch_size, microbatches)
@@ -185,7 +193,7 @@ def train(
     {
       'model': checkpoints.config_fields(module.config),
       'docids': found.hash,
-      'mixture_or_task_name': mixture_or_task_name,
+      'mixture_or_task_name': data.described,
       'task_feature_lengths': dict(task_feature_lengths),
       'batch_size': batch_size,
       'objective': describe(objective),
@@ -253,16 +261,11 @@ def train(
       checkpoints.save_step(manager, 0, *state)
 
     # --- The data from where they stopped, the evaluation, the logs.
-    batches = seqio_batches.training_batches(
-      mixture_or_task_name,
-      task_feature_lengths,
-      batch_size,
-      seed=seed,
-      skip=first_step,
-      use_cached=use_cached_tasks,
+    batches = data.training_batches(
+      task_feature_lengths, batch_size, seed=seed, skip=first_step
     )
-    writer = metric_writers.SummaryWriter(str(run_folder / 'tensorboard'))
-    closing.callback(writer.close)
+    events = event_files.EventFile(run_folder / 'tensorboard')
+    closing.callback(events.close)
     log, earlier = run_folders.open_log(run_folder / 'log.jsonl', first_step)
     closing.enter_context(log)
     logged = run_folders.logged_scores(
@@ -274,7 +277,7 @@ def train(
     start_time = time.perf_counter()
 
     def write(step: int, scalars: Mapping[str, float]) -> None:
-      writer.write_scalars(step, dict(scalars))
+      events.write(step, scalars)
       seconds = earlier_seconds + time.perf_counter() - start_time
       line = {'step': step, 'seconds': seconds, **scalars}
       log.write(json.dumps(line) + '\n')
@@ -373,6 +376,15 @@ def _init(module: Transformer, key: jax.Array) -> Any:
   return module.init(key, tokens, tokens, tokens, enable_dropout=False)[
     'params'
   ]
+
+
+def _examples(name: str | os.PathLike[str], use_cached: bool) -> Any:
+  """What gives the batches: `TokenExamples` or `SeqioExamples`."""
+  if token_examples.is_folder(name):
+    return token_examples.load(name)
+  from genret import seqio_batches  # imports TensorFlow, which may be absent
+
+  return seqio_batches.SeqioExamples(str(name), use_cached)
 
 
 def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:

@@ -108,7 +108,7 @@ def byte_model() -> bytes:
   # Here, since its generated code refuses versions of protobuf, and little asks.
   from sentencepiece import sentencepiece_model_pb2
 
-  proto = sentencepiece_model_pb2.ModelProto()
+  proto: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
   kinds = proto.SentencePiece
   for piece, kind in (
     ('<pad>', kinds.CONTROL),

@@ -230,6 +230,7 @@ def test_bytes_are_the_tokens_of_byt5(text):
 def test_bytes_agree_with_transformers_and_tensorflow(tmp_path):
   path = tmp_path / 'spiece.model'
   pieces = vocabulary.copy_vocabulary(vocabulary.BYTES, path)
+  assert path.read_bytes() == vocabulary.byte_model()
   assert pieces.get_piece_size() == 259
   assert vocabulary.vocabulary_hash(path) == vocabulary.vocabulary_hash('bytes')
   theirs = transformers.ByT5Tokenizer()

@@ -9,8 +9,9 @@ the parameters after all steps; dropout is off for that, --dropout sets it, and 
 they differ.
 
 The input pipeline is the quickstart's: queries, and random windows and keywords of
-documents, cut in seqio. 'one batch' takes the same batch again and again, which is
-what no pipeline can be faster than.
+documents, cut in seqio, and the same from files (`genret examples tokens`). 'one
+batch' takes the same batch again and again, which is what no pipeline can be faster
+than.
 
 Example:
   genret bench train --shape small --batch-size 32 --steps 2
@@ -19,6 +20,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import importlib
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -29,11 +31,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import seqio
 
+from genret import token_examples
 from genret.docids import on_demand
 from genret.models.t5 import T5Config, Transformer
 from genret.objectives import Batch, CrossEntropy
-from genret.seqio_batches import training_batches
+from genret.seqio_batches import SeqioExamples
 from genret.t5x_optimizer import placeable
 from genret.tasks import retrieval
 from genret.tools import _measure
@@ -207,9 +211,10 @@ def _t5x(
   module: Any, params: Any, batch: Batch, steps: int, folder: str
 ) -> Steps:
   """T5X's own loop; its state goes on from turn to turn, as ours does."""
-  import seqio
-  from t5x import models, optimizers, partitioning, trainer, utils
-
+  models, optimizers, partitioning, trainer, utils = (
+    importlib.import_module(f't5x.{name}')
+    for name in ('models', 'optimizers', 'partitioning', 'trainer', 'utils')
+  )
   vocabulary = seqio.PassThroughVocabulary(module.config.vocab_size)
   model = models.EncoderDecoderModel(
     module=module,
@@ -260,8 +265,7 @@ def _t5x(
 
 
 def _their_network(config: T5Config) -> Any:
-  from t5x.examples.t5 import network
-
+  network = importlib.import_module('t5x.examples.t5.network')
   fields = {
     name: getattr(config, name)
     for name in (*SHAPES['mini'], 'mlp_activations', 'dropout_rate')
@@ -300,11 +304,20 @@ def _pipeline(args: argparse.Namespace) -> list[Line]:
       keyword_lengths=(4, 24),
     )
     lengths = {'inputs': args.input_length, 'targets': 2}
+    tokens = token_examples.save(
+      Path(folder) / 'tokens',
+      name,
+      SeqioExamples(name).passes(lengths, 1, seed=0),
+      {task.name: rate for task, rate in SeqioExamples(name).rates().items()},
+      lengths,
+    )
     streams: dict[str, Iterator[Batch]] = {
-      kind: training_batches(
-        name, lengths, args.batch_size, seed=0, prefetch=ahead
+      kind: examples.training_batches(lengths, args.batch_size, seed=0)
+      for kind, examples in (
+        ('without prefetch', SeqioExamples(name, prefetch=0)),
+        ('with prefetch', SeqioExamples(name)),
+        ('files of tokens', tokens),
       )
-      for kind, ahead in (('without prefetch', 0), ('with prefetch', 8))
     }
     seconds = _step_seconds(streams, args)
   examples = args.batch_size * args.batches

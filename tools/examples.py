@@ -4,7 +4,8 @@
 
 An experiment reads the folder in place of the corpus: `ngrams.mixture.examples`.
 A run that was killed goes on where it was, and the files do not depend on --jobs.
-`genret examples corpusbrain --help` tells of pre-training on pages with links.
+`genret examples corpusbrain --help` tells of pre-training on pages with links,
+`genret examples tokens --help` of examples for machines without TensorFlow.
 
 Example:
   genret examples --corpus my_beir_folder --output examples --jobs 8
@@ -31,6 +32,10 @@ def main(argv: Sequence[str]) -> int:
     from genret.tools import _examples_corpusbrain
 
     return _examples_corpusbrain.main(argv[1:])
+  if list(argv[:1]) == ['tokens']:
+    from genret.tools import _examples_tokens  # needs TensorFlow, too
+
+    return _examples_tokens.main(argv[1:])
   arguments = _parser().parse_args(list(argv))
   supervised, unsupervised = _options(arguments.recipe, arguments.option)
   start = time.perf_counter()

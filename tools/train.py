@@ -185,21 +185,56 @@ def report(
   return found
 
 
-def main(argv: Sequence[str]) -> int:
-  """Runs `genret train`."""
-  parser = argparse.ArgumentParser(
-    prog='genret train',
-    description=__doc__,
-    epilog='--gin.NAME=VALUE binds a macro or a parameter; may be repeated.',
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+EPILOG = '--gin.NAME=VALUE binds a macro or a parameter; may be repeated.'
+
+
+def add_gin_arguments(parser: argparse.ArgumentParser) -> None:
+  """What names gin files; bindings are what the parser does not know."""
   parser.add_argument(
     '--gin_file', action='append', required=True, help='may be repeated'
   )
   parser.add_argument(
     '--gin_search_paths', default='', help='folders, separated by commas'
   )
+
+
+def parse_words(
+  parser: argparse.ArgumentParser,
+  arguments: argparse.Namespace,
+  rest: Sequence[str],
+  defaults: Sequence[str] = (),
+) -> None:
+  """Parses the configuration that a command line asks for.
+
+  Args:
+    parser: ends the command where a word is no binding.
+    arguments: with what `add_gin_arguments` adds.
+    rest: the words that the parser did not know.
+    defaults: bindings that come before these.
+  """
+  bindings = list(defaults)
+  for word in rest:
+    name, equals, value = word.removeprefix('--gin.').partition('=')
+    if not word.startswith('--gin.') or not equals:
+      parser.error(
+        f'expected --gin.NAME=VALUE, got {word}; quote strings, as in '
+        '--gin.MODEL_DIR=\\"runs/mine\\".'
+      )
+    bindings.append(f'{name} = {value}')
+  paths = [path for path in arguments.gin_search_paths.split(',') if path]
+  parse_config(arguments.gin_file, bindings, paths)
+
+
+def main(argv: Sequence[str]) -> int:
+  """Runs `genret train`."""
+  parser = argparse.ArgumentParser(
+    prog='genret train',
+    description=__doc__,
+    epilog=EPILOG,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  add_gin_arguments(parser)
   parser.add_argument(
     '--report',
     metavar='SPLIT',
@@ -214,17 +249,7 @@ def main(argv: Sequence[str]) -> int:
   arguments, rest = parser.parse_known_args(list(argv))
   if arguments.pseudo_queries is not None and arguments.report is None:
     parser.error('expected --report with --pseudo-queries, got none.')
-  bindings = []
-  for word in rest:
-    name, equals, value = word.removeprefix('--gin.').partition('=')
-    if not word.startswith('--gin.') or not equals:
-      parser.error(
-        f'expected --gin.NAME=VALUE, got {word}; quote strings, as in '
-        '--gin.MODEL_DIR=\\"runs/mine\\".'
-      )
-    bindings.append(f'{name} = {value}')
-  paths = [path for path in arguments.gin_search_paths.split(',') if path]
-  parse_config(arguments.gin_file, bindings, paths)
+  parse_words(parser, arguments, rest)
   folder = run()
   if arguments.report is not None:
     report(
