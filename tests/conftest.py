@@ -16,14 +16,16 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('TOKENIZERS_PARALLELISM', 'false')
-# Most programs of tests run once: what takes time is to compile them.
-_flags = ['--xla_backend_optimization_level=0']
 if 'PYTEST_XDIST_WORKER' in os.environ:
   # A worker for each core: more threads than one would only be in the way.
   for _name in ('OMP_NUM_THREADS', 'NUMBA_NUM_THREADS'):
     os.environ.setdefault(_name, '1')
-  _flags.append('--xla_cpu_multi_thread_eigen=false')
-os.environ.setdefault('XLA_FLAGS', ' '.join(_flags))
+  os.environ.setdefault(
+    'XLA_FLAGS',
+    '--xla_cpu_multi_thread_eigen=false --xla_backend_optimization_level=0',
+  )
+# Most programs of tests run once: what takes time is to compile them.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 
 import hypothesis
 import jax

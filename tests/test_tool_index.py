@@ -212,6 +212,16 @@ def test_a_mistake_gets_one_sentence(corpus, tmp_path, capsys, words, message):
   assert not (tmp_path / 'out').exists()
 
 
+@pytest.mark.parametrize('seed', ['-1', '4294967296'])
+def test_a_seed_that_no_generator_takes_is_refused(
+  corpus, tmp_path, capsys, seed
+):
+  with pytest.raises(SystemExit):
+    index(corpus, tmp_path / 'out', f'--seed={seed}')
+  assert f'from 0 to 4294967295 but got {seed}' in capsys.readouterr().err
+  assert not (tmp_path / 'out').exists()
+
+
 @pytest.mark.parametrize(
   ('content', 'message'),
   [

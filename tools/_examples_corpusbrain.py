@@ -25,6 +25,7 @@ from typing import Any
 from genret import corpusbrain, corpusbrain_tokens, pseudo_inputs
 from genret import corpusbrain_writer as writer
 from genret.corpusbrain_tokens import Recipe
+from genret.tools import _arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -149,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
   add(
     '--query-splits', nargs='+', default=[], help='of the folder of --queries'
   )
-  add('--seed', type=int, default=0, help='of the draws')
+  add('--seed', type=_arguments.seed, default=0, help='of the draws')
   add(
     '--shards',
     type=int,

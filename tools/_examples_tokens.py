@@ -24,6 +24,7 @@ from genret import token_examples
 from genret import train as trainer
 from genret.models import checkpoints
 from genret.seqio_batches import SeqioExamples
+from genret.tools import _arguments
 from genret.tools import train as train_tool
 
 
@@ -69,14 +70,13 @@ def _parser() -> argparse.ArgumentParser:
   train_tool.add_gin_arguments(parser)
   add = parser.add_argument
   add('--output', required=True, help='the folder to write')
-  add('--passes', type=_passes, default=1, help='over the data [%(default)s]')
+  add(
+    '--passes',
+    type=_arguments.at_least_one,
+    default=1,
+    help='over the data [%(default)s]',
+  )
   return parser
-
-
-def _passes(text: str) -> int:
-  if int(text) < 1:
-    raise argparse.ArgumentTypeError(f'expected at least 1, got {text}')
-  return int(text)
 
 
 def _shown(

@@ -67,14 +67,6 @@ class Help(
   """Keeps the lines of a description and shows defaults."""
 
 
-def at_least_one(text: str) -> int:
-  """An argument that counts something."""
-  value = int(text)
-  if value < 1:
-    raise argparse.ArgumentTypeError(f'expected at least 1 but got {text}')
-  return value
-
-
 def alternate(
   runs: Mapping[str, Callable[[], Any]], repeats: int
 ) -> dict[str, Times]:

@@ -23,6 +23,7 @@ from typing import Any
 
 from genret import FMIndex
 from genret.tools import (
+  _arguments,
   _measure,
   _measure_builds,
   _measure_fulltext,
@@ -72,43 +73,48 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   add('--starts', metavar='FILE', help='.npy, where documents begin, and end')
   add(
     '--num-tokens',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=4_440_000,
     help='of the corpus',
   )
   add(
     '--vocab-size',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=32128,
     help='of the corpus',
   )
   add('--eos-id', type=int, default=1, help="SEAL's mark between documents")
-  add('--batch-size', type=_measure.at_least_one, default=20, help='queries')
+  add('--batch-size', type=_arguments.at_least_one, default=20, help='queries')
   add(
-    '--num-beams', type=_measure.at_least_one, default=15, help='of each query'
+    '--num-beams',
+    type=_arguments.at_least_one,
+    default=15,
+    help='of each query',
   )
   add(
     '--identifiers',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=1_000_000,
     help='of the trie',
   )
   add(
     '--trie-vocab-size',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=2048,
     help='of identifiers',
   )
   add(
     '--trie-beams',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=70,
     help='of each of two queries',
   )
-  add('--repeats', type=_measure.at_least_one, default=10, help='turns of each')
+  add(
+    '--repeats', type=_arguments.at_least_one, default=10, help='turns of each'
+  )
   add(
     '--build-repeats',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=3,
     help='turns of each build',
   )

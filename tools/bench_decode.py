@@ -35,7 +35,7 @@ from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate
 from genret.models import hugging_face
 from genret.models.t5 import T5Config, Transformer
-from genret.tools import _measure, _measure_plain
+from genret.tools import _arguments, _measure, _measure_plain
 from genret.tools._measure import Line
 
 EOS, START = 1, 0
@@ -107,7 +107,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   ):
     add(
       f'--{name}',
-      type=_measure.at_least_one,
+      type=_arguments.at_least_one,
       default=value,
       metavar='N',
       help=what,

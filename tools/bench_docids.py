@@ -30,7 +30,7 @@ from genret import corpus
 from genret.corpus import Document
 from genret.docids import build, corpus_texts, growth
 from genret.docids.table import DocidTable
-from genret.tools import _measure
+from genret.tools import _arguments, _measure
 from genret.tools._measure import Line
 from genret.vocabulary import train_vocabulary
 
@@ -75,7 +75,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   known = sorted({*build.schemes(), *_VARIANTS} - _NEEDS_A_FILE)
   add = parser.add_argument
   add('--corpus', metavar='FOLDER', help='of documents (default: synthetic)')
-  count = _measure.at_least_one
+  count = _arguments.at_least_one
   add('--documents', type=count, default=100_000, help='at most')
   add('--dimensions', type=count, default=511, help='of the vectors')
   add('--vocabulary-size', type=count, default=8000, help='pieces to train')
@@ -88,7 +88,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     help=', '.join(known),
   )
   add('--rq-vae-steps', type=count, default=2000, help='of its training')
-  add('--seed', type=int, default=0, help='of everything random')
+  add('--seed', type=_arguments.seed, default=0, help='of everything random')
   add('--json', default='', metavar='FILE', help='write the figures, too')
   args = parser.parse_args(argv)
   if args.documents < 10:

@@ -25,7 +25,7 @@ import numpy as np
 from genret import FMIndex, corpus
 from genret.ranking.ngram_places import Places
 from genret.ranking.ngrams import NgramScorer, ScoredDocument, Scoring
-from genret.tools import _measure
+from genret.tools import _arguments, _measure
 from genret.tools._measure import Line, Tokens
 from genret.vocabulary import load_vocabulary
 
@@ -79,7 +79,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   add = parser.add_argument
   add('--corpus', metavar='FOLDER', help='of documents (default: synthetic)')
   add('--vocabulary', metavar='FILE', help='SentencePiece model for --corpus')
-  count = _measure.at_least_one
+  count = _arguments.at_least_one
   add('--num-tokens', type=count, default=5_000_000, help='of the corpus')
   add('--vocab-size', type=count, default=32000, help='of a synthetic corpus')
   add('--queries', type=count, default=10, help='to score')
@@ -95,7 +95,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   )
   add('--repeats', type=count, default=5, help='turns of each')
   add('--seal-queries', type=count, default=2, help="of SEAL's one turn")
-  add('--seed', type=int, default=0, help='of the queries')
+  add('--seed', type=_arguments.seed, default=0, help='of the queries')
   add('--json', default='', metavar='FILE', help='write the figures, too')
   args = parser.parse_args(argv)
   if (args.corpus is None) != (args.vocabulary is None):

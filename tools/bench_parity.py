@@ -35,7 +35,7 @@ from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate
 from genret.models import weights
 from genret.models.t5 import Transformer
-from genret.tools import _measure
+from genret.tools import _arguments, _measure
 
 _FIRST = 3  # tokens below have a meaning of their own
 _NO_EOS = -1
@@ -102,11 +102,18 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     metavar='FOLDER',
     help='a Hugging Face folder; may be repeated [small random ones]',
   )
-  add('--batch', type=_measure.at_least_one, default=8, help='inputs [8]')
-  add('--length', type=_measure.at_least_one, default=24, help='tokens [24]')
-  add('--beams', type=_measure.at_least_one, default=4, help='[4]')
-  add('--steps', type=_measure.at_least_one, default=10, help='of answers [10]')
-  add('--seed', type=int, default=0, help='of tokens and random weights [0]')
+  add('--batch', type=_arguments.at_least_one, default=8, help='inputs [8]')
+  add('--length', type=_arguments.at_least_one, default=24, help='tokens [24]')
+  add('--beams', type=_arguments.at_least_one, default=4, help='[4]')
+  add(
+    '--steps', type=_arguments.at_least_one, default=10, help='of answers [10]'
+  )
+  add(
+    '--seed',
+    type=_arguments.seed,
+    default=0,
+    help='of tokens and random weights [0]',
+  )
   add('--json', metavar='FILE', help='write the figures there, too')
   return parser.parse_args(argv)
 

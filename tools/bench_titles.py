@@ -20,7 +20,7 @@ from pathlib import Path
 
 from genret import vocabulary as vocabulary_lib
 from genret.corpus import read_documents
-from genret.tools import _measure, _measure_titles
+from genret.tools import _arguments, _measure, _measure_titles
 
 SIZES = (10_000, 100_000, 1_000_000)
 
@@ -125,11 +125,11 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   )
   add(
     '--count',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=6_000_000,
     help='titles to make',
   )
-  add('--seed', type=int, default=0, help='of the titles')
+  add('--seed', type=_arguments.seed, default=0, help='of the titles')
   add(
     '--vocabulary',
     metavar='FILE',
@@ -137,14 +137,19 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   )
   add(
     '--vocabulary-size',
-    type=_measure.at_least_one,
+    type=_arguments.at_least_one,
     default=8000,
     help='pieces of the one that is trained',
   )
-  add('--batch-size', type=_measure.at_least_one, default=20, help='queries')
+  add('--batch-size', type=_arguments.at_least_one, default=20, help='queries')
   add(
-    '--num-beams', type=_measure.at_least_one, default=15, help='of each query'
+    '--num-beams',
+    type=_arguments.at_least_one,
+    default=15,
+    help='of each query',
   )
-  add('--repeats', type=_measure.at_least_one, default=10, help='turns of each')
+  add(
+    '--repeats', type=_arguments.at_least_one, default=10, help='turns of each'
+  )
   add('--json', default='', metavar='FILE', help='write the figures, too')
   return parser.parse_args(argv)

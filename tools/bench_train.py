@@ -40,7 +40,7 @@ from genret.objectives import Batch, CrossEntropy
 from genret.seqio_batches import SeqioExamples
 from genret.t5x_optimizer import placeable
 from genret.tasks import retrieval
-from genret.tools import _measure
+from genret.tools import _arguments, _measure
 from genret.tools._measure import Line
 from genret.train_step import make_step
 
@@ -108,7 +108,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   ):
     add(
       f'--{name}',
-      type=_measure.at_least_one,
+      type=_arguments.at_least_one,
       default=value,
       metavar='N',
       help=what,

@@ -25,7 +25,7 @@ from typing import Any
 
 from genret import corpus, kilt_metrics, metrics, report, unseen
 from genret.run_formats import FORMATS, read_run
-from genret.tools import _evaluate_kilt
+from genret.tools import _arguments, _evaluate_kilt
 
 
 def main(argv: list[str]) -> int:
@@ -92,7 +92,9 @@ def _parse(argv: list[str]) -> argparse.Namespace:
   )
   add('--unseen-seed', type=int, default=0, help='which documents [0]')
   add('--baseline', metavar='RUN', help='run file to compare with')
-  add('--seed', type=int, default=0, help='of the randomization test')
+  add(
+    '--seed', type=_arguments.seed, default=0, help='of the randomization test'
+  )
   add('--format', default='trec', help=f'of the runs: {", ".join(FORMATS)}')
   add('--gold', help='task file of KILT with outputs, in place of --qrels')
   add(

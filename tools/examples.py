@@ -23,6 +23,7 @@ from typing import Any
 from genret import ngram_example_files as files
 from genret import ngram_example_writer as writer
 from genret.ngram_examples import RECIPES, Supervised, Unsupervised
+from genret.tools import _arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -122,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     default=10_000,
     help='pairs or documents of a file (default %(default)s)',
   )
-  add('--seed', type=int, default=0, help='of the draws')
+  add('--seed', type=_arguments.seed, default=0, help='of the draws')
   return parser
 
 

@@ -30,6 +30,7 @@ from genret.corpus import load_collection
 from genret.docids import build, codes, growth
 from genret.docids.table import DocidTable
 from genret.pseudo_queries import read_pseudo_queries
+from genret.tools import _arguments
 
 # Defaults of identifiers.
 _VOCABULARY_SIZE = 8000
@@ -125,7 +126,7 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
     metavar='NAME=VALUE',
     help='an argument of the scheme, such as k=10 or collisions=share',
   )
-  add('--seed', type=int, default=0)
+  add('--seed', type=_arguments.seed, default=0)
 
 
 def _add_fm(fm: argparse.ArgumentParser) -> None:
@@ -193,7 +194,7 @@ def _add_fm(fm: argparse.ArgumentParser) -> None:
     help='one position of so many keeps its place: 4 bytes each, and the time '
     'of scoring grows with it (default %(default)s)',
   )
-  add('--seed', type=int, default=0, help='of the latent vectors')
+  add('--seed', type=_arguments.seed, default=0, help='of the latent vectors')
 
 
 def _docids(arguments: argparse.Namespace) -> dict[str, str]:

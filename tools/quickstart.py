@@ -25,6 +25,7 @@ from genret.corpus import SQUADSHIFTS_WIKI, Collection, load_collection
 from genret.docids import build, on_demand
 from genret.docids.table import DocidTable
 from genret.models import checkpoints, weights
+from genret.tools import _arguments
 from genret.tools import train as train_tool
 from genret.tools._pretrained import save_initial
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     help='start from these weights: a Hugging Face T5 with its spiece.model',
   )
   parser.add_argument('--steps', type=int, help='train so many steps')
-  parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--seed', type=_arguments.seed, default=0)
   arguments = parser.parse_args(list(argv))
   name = 'quickstart_pretrained' if arguments.pretrained else 'quickstart'
   folder = Path(arguments.output or f'runs/{name}')
