@@ -18,6 +18,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from genret.models import adapters, pawa
@@ -161,7 +162,18 @@ def save_step(
 def restore_step(
   manager: ocp.CheckpointManager, step: int, params: Any, optimizer: Any
 ) -> tuple[Any, Any]:
-  """Reads a checkpoint into arrays like the given ones (shapes, shardings)."""
+  """Reads a checkpoint into arrays like the given ones (shapes, shardings).
+
+  Raises:
+    ValueError: if the optimizer's state is another's.
+  """
+  _check_stored(
+    manager,
+    step,
+    'optimizer',
+    optimizer,
+    'go on with the optimizer that wrote it',
+  )
   restored = manager.restore(
     step,
     args=ocp.args.Composite(
@@ -206,7 +218,13 @@ def load_model(
       ),
       jax.random.key(0),
     )['params']
-    _check_parameters(manager, step, shapes)
+    _check_stored(
+      manager,
+      step,
+      'params',
+      shapes,
+      f'restore the {CONFIG_FILE} that was written with it',
+    )
     params = manager.restore(
       step,
       args=ocp.args.Composite(
@@ -216,25 +234,60 @@ def load_model(
   return config, params
 
 
-def _check_parameters(
-  manager: ocp.CheckpointManager, step: int, shapes: Any
+def load_optimizer(
+  run_folder: str | os.PathLike[str], *, step: int | None = None
+) -> tuple[int, Any]:
+  """The step of a checkpoint, and what the optimizer remembers.
+
+  Args:
+    run_folder: with checkpoints/.
+    step: of the checkpoint; the newest where None.
+
+  Returns:
+    The step, and the state of optax as a tree of NumPy arrays: lists for tuples,
+    dictionaries for named ones, None for those that hold nothing.
+
+  Raises:
+    FileNotFoundError: if there is no such checkpoint, or one without a state.
+  """
+  with checkpoint_manager(run_folder, keep=None) as manager:
+    steps = manager.all_steps()
+    step = max(steps, default=None) if step is None else step
+    folder = manager.directory / str(step) / 'optimizer'
+    if step is None or step not in steps or not folder.is_dir():
+      raise FileNotFoundError(
+        f"Expected an optimizer's state in step {step} of {run_folder}, found "
+        'none; name a run of `genret train`.'
+      )
+    handler = ocp.PyTreeCheckpointHandler()
+    args = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+      handler.metadata(folder).tree,
+    )
+    with ocp.Checkpointer(handler) as checkpointer:
+      return step, checkpointer.restore(
+        folder, args=ocp.args.PyTreeRestore(restore_args=args)
+      )
+
+
+def _check_stored(
+  manager: ocp.CheckpointManager, step: int, item: str, wanted: Any, advice: str
 ) -> None:
-  """Compares what is stored with the model; orbax would say it in pages."""
-  folder = manager.directory / str(step) / 'params'
+  """Compares what is stored with what is wanted; orbax would say it in pages."""
+  folder = manager.directory / str(step) / item
   stored = ocp.StandardCheckpointHandler().metadata(folder).tree
-  found, wanted = (
+  found, shapes = (
     {
       jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape
       for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
     }
-    for tree in (stored, shapes)
+    for tree in (stored, wanted)
   )
-  for name in sorted(found | wanted):
-    if found.get(name) != wanted.get(name):
+  for name in sorted(found | shapes):
+    if found.get(name) != shapes.get(name):
       raise ValueError(
-        f'Expected {name} of shape {wanted.get(name)} as in {CONFIG_FILE}, '
-        f'{folder} has {found.get(name)}; restore the {CONFIG_FILE} that was '
-        'written with it.'
+        f'Expected {name} of shape {shapes.get(name)}, {folder} has '
+        f'{found.get(name)}; {advice}.'
       )
 
 
