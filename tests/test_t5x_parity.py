@@ -16,11 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from flax import serialization
 
-from genret.models import t5
+from genret import path_optimizer
+from genret.models import checkpoints, t5
 from genret.objectives import CrossEntropy
 from genret.t5x_optimizer import placeable
+from genret.tools import convert
 from genret.train_step import make_step
 
 pytestmark = [pytest.mark.t5x, pytest.mark.filterwarnings('ignore')]
@@ -61,12 +62,22 @@ def t5x():
     warnings.simplefilter('ignore')
     why = 'T5X is not installed (it is on no package index)'
     pytest.importorskip('t5x', reason=why)
-    from t5x import adafactor, models, optimizers, train_state, trainer
+    from t5x import (
+      adafactor,
+      checkpoints,
+      models,
+      optimizers,
+      partitioning,
+      train_state,
+      trainer,
+    )
     from t5x.examples.t5 import network
   return types.SimpleNamespace(
     adafactor=adafactor,
+    checkpoints=checkpoints,
     models=models,
     optimizers=optimizers,
+    partitioning=partitioning,
     train_state=train_state,
     trainer=trainer,
     network=network,
@@ -162,93 +173,197 @@ def test_same_loss_and_gradients(t5x, form, label_smoothing):
   close(grads, expected, 1e-5)
 
 
-def our_steps(optimizer, steps):
-  """States of genret train after these steps."""
-  module, variables = start('v1.1')
-  step = make_step(module, optimizer, CrossEntropy(z_loss=Z_LOSS))
-  params = jax.tree.map(jnp.copy, variables['params'])
-  state, found = (params, jax.jit(optimizer.init)(params)), {}
-  for number in range(1, max(steps) + 1):
+def optimizer_of(name):
+  """The default, and one with a schedule and states of several kinds."""
+  if name == 'default':
+    return optax.adafactor(RATE)
+  schedule = optax.linear_schedule(RATE, RATE / 10, 4)
+  return path_optimizer.by_path(
+    {
+      'decoder': optax.adafactor(schedule),
+      '': optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule)),
+    }
+  )
+
+
+def optimizer_def_of(t5x, name):
+  """For T5X: as runs/t5x_train.gin has them, and its own Adafactor."""
+  if name != 'own':
+    return t5x.optimizers.OptaxWrapper(placeable(optimizer_of(name)))
+  # As T5X's models/t5_1_1 have it.
+  return t5x.adafactor.Adafactor(
+    decay_rate=0.8,
+    step_offset=0,
+    logical_factor_rules=t5x.adafactor.standard_logical_factor_rules(),
+  )
+
+
+@functools.cache
+def our_step(name):
+  return make_step(
+    start('v1.1')[0], optimizer_of(name), CrossEntropy(z_loss=Z_LOSS)
+  )
+
+
+def our_state(name):
+  params = jax.tree.map(jnp.copy, start('v1.1')[1]['params'])
+  return params, jax.jit(optimizer_of(name).init)(params)
+
+
+def go_on(name, state, first, last):
+  """genret train's state after steps first + 1 to last."""
+  for number in range(first + 1, last + 1):
     key = jax.random.fold_in(KEY, number)
-    state, _ = step(state, batch_of(number), key)
-    if number in steps:
-      found[number] = jax.tree.map(jnp.copy, state)
-  return found
+    state, losses = our_step(name)(state, batch_of(number), key)
+  return state, float(losses.loss / losses.weight)
 
 
-def their_steps(t5x, optimizer_def, steps):
-  """Likewise of T5X, from the same parameters."""
-  module, variables = start('v1.1')
-  model = make_model(t5x, module, optimizer_def=optimizer_def)
-  state = t5x.train_state.FlaxOptimTrainState.create(optimizer_def, variables)
-  step = jax.jit(
-    functools.partial(
+@pytest.fixture(scope='module')
+def their_step(t5x):
+  """T5X's compiled step by the name of an optimizer, and its first state."""
+
+  @functools.cache
+  def make(name):
+    module, variables = start('v1.1')
+    optimizer_def = optimizer_def_of(t5x, name)
+    model = make_model(t5x, module, optimizer_def=optimizer_def)
+    step = functools.partial(
       t5x.trainer.train_with_lr, model=model, num_microbatches=None
     )
-  )
-  found = {}
-  for number in range(1, max(steps) + 1):
+    state = t5x.train_state.FlaxOptimTrainState.create(
+      optimizer_def, flax.core.freeze(variables)
+    )
+    return jax.jit(step), state
+
+  return make
+
+
+def they_go_on(their_step, name, state, first, last):
+  """The same of T5X."""
+  step, _ = their_step(name)
+  for number in range(first + 1, last + 1):
     key = jax.random.fold_in(KEY, number)
-    state, _ = step(state, batch_of(number), jnp.float32(RATE), key)
-    if number in steps:
-      found[number] = state
-  return found
+    state, metrics = step(state, batch_of(number), jnp.float32(RATE), key)
+  assert state.step == last
+  metric = metrics['cross_ent_loss'], metrics['z_loss']
+  return state, float(sum(m.total for m in metric)) / 13
 
 
 def close_updates(params, expected):
   """Equal beside how far training has moved them."""
   before = start('v1.1')[1]['params']
   moved, wanted = (
-    jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), tree, before)
+    jax.tree.map(
+      lambda a, b: np.asarray(a) - np.asarray(b),
+      flax.core.unfreeze(tree),
+      before,
+    )
     for tree in (params, expected)
   )
+  # A thousandth of a parameter moves: its last bits are those of 1e-4 of that.
   close(moved, wanted, 2e-4)
 
 
-@pytest.fixture(scope='module')
-def adafactor_steps():
-  with jax.numpy_dtype_promotion('standard'):
-    return our_steps(optax.adafactor(RATE), (1, 3))
+@pytest.mark.parametrize('name', ['default', 'scheduled'])
+def test_same_steps_of_optax(their_step, name):
+  ours, theirs = our_state(name), their_step(name)[1]
+  for first, last in ((0, 1), (1, 3)):
+    ours, loss = go_on(name, ours, first, last)
+    theirs, their_loss = they_go_on(their_step, name, theirs, first, last)
+    np.testing.assert_allclose(loss, their_loss, rtol=1e-5)
+    close_updates(ours[0], theirs.params)
+    state = flax.core.unfreeze(theirs.param_states)
+    for found, wanted in zip(
+      jax.tree.leaves(ours[1]), jax.tree.leaves(state), strict=True
+    ):
+      close(found, wanted, 1e-4)
 
 
-def test_same_steps_of_adafactor_as_our_gin_file_has_it(t5x, adafactor_steps):
-  optimizer_def = t5x.optimizers.OptaxWrapper(placeable(optax.adafactor(RATE)))
-  theirs = their_steps(t5x, optimizer_def, (1, 3))
-  for number, (params, state) in adafactor_steps.items():
-    assert theirs[number].step == number
-    close_updates(params, theirs[number].params)
-    close(
-      serialization.to_state_dict(state),
-      serialization.to_state_dict(theirs[number].param_states),
-      1e-4,
-    )
-
-
-def test_same_steps_of_adafactor_as_t5x_has_it(t5x, adafactor_steps):
-  """T5X's own implementation, as its models/t5_1_1 have it, at a fixed rate.
+def test_same_steps_of_adafactor_as_t5x_has_it(their_step):
+  """Of its own make, at our rate.
 
   No parameter of T5 has more than two axes, where T5X's rules of what is a row
   give way to the sizes, as in optax.
   """
-  optimizer_def = t5x.adafactor.Adafactor(
-    decay_rate=0.8,
-    step_offset=0,
-    logical_factor_rules=t5x.adafactor.standard_logical_factor_rules(),
-  )
-  theirs = their_steps(t5x, optimizer_def, (1, 3))
-  factored = 0
-  for number, (params, state) in adafactor_steps.items():
-    assert theirs[number].step == state[0].count == number
-    close_updates(params, theirs[number].params)
+  ours, theirs = our_state('default'), their_step('own')[1]
+  for first, last in ((0, 1), (1, 3)):
+    ours, _ = go_on('default', ours, first, last)
+    theirs, _ = they_go_on(their_step, 'own', theirs, first, last)
+    close_updates(ours[0], theirs.params)
+    assert ours[1][0].count == last
+    shapes = set()
     for name in ('v_row', 'v_col', 'v'):
-      moments = flax.traverse_util.flatten_dict(getattr(state[0], name))
-      their_moments = flax.traverse_util.flatten_dict(
-        jax.tree.map(
-          lambda leaf, name=name: getattr(leaf, name),
-          theirs[number].param_states,
-          is_leaf=lambda node: hasattr(node, 'v_row'),
-        )
+      moments = getattr(ours[1][0], name)
+      wanted = jax.tree.map(
+        lambda leaf, name=name: getattr(leaf, name),
+        flax.core.unfreeze(theirs.param_states),
+        is_leaf=lambda node: hasattr(node, 'v_row'),
       )
-      close(moments, their_moments, 1e-4)
-      factored += sum(x.shape == (1,) for x in moments.values())
-  assert factored  # and not all of them
+      close(moments, wanted, 1e-4)
+      shapes |= {x.shape for x in jax.tree.leaves(moments)}
+    # Moments of factored parameters, and of others.
+    assert {(128,), (130,), (160,), (1,), (2, 32)} <= shapes
+
+
+@pytest.fixture(scope='module')
+def partitioner(t5x):
+  return t5x.partitioning.PjitPartitioner(
+    num_partitions=1,
+    logical_axis_rules=t5x.partitioning.standard_logical_axis_rules(),
+  )
+
+
+@pytest.mark.parametrize('name', ['default', 'scheduled'])
+def test_t5x_goes_on_from_our_checkpoint(
+  t5x, their_step, partitioner, name, tmp_path
+):
+  run, copy = tmp_path / 'run', tmp_path / 't5x'
+  state, _ = go_on(name, our_state(name), 0, 2)
+  checkpoints.save_config(run, start('v1.1')[0].config)
+  with checkpoints.checkpoint_manager(run) as manager:
+    checkpoints.save_step(manager, 2, *state)
+  words = ['--from', str(run), '--to', str(copy), '--format', 't5x']
+  assert convert.main(words) == 0
+  nothing = jax.tree.map(jnp.zeros_like, their_step(name)[1])
+  manager = t5x.checkpoints.OrbaxCheckpointManagerInterface(
+    str(copy), nothing, partitioner
+  )
+  theirs = manager.restore(path=str(copy / 'checkpoint_2'))
+  manager.close()
+  theirs, their_loss = they_go_on(their_step, name, theirs, 2, 3)
+  (params, _), loss = go_on(name, state, 2, 3)
+  np.testing.assert_allclose(their_loss, loss, rtol=1e-5)
+  close_updates(theirs.params, params)
+
+
+@pytest.mark.parametrize(
+  ('name', 'layout'),
+  [('default', 'older'), ('scheduled', 'orbax'), ('own', 'orbax')],
+)
+def test_we_go_on_from_a_checkpoint_of_t5x(
+  t5x, their_step, partitioner, name, layout, tmp_path
+):
+  theirs, run = tmp_path / 't5x', tmp_path / 'run'
+  theirs.mkdir()
+  first = their_step(name)[1]
+  state, _ = they_go_on(their_step, name, first, 0, 2)
+  if layout == 'older':
+    t5x.checkpoints.Checkpointer(first, partitioner, str(theirs)).save(state)
+  else:
+    manager = t5x.checkpoints.OrbaxCheckpointManagerInterface(
+      str(theirs), first, partitioner
+    )
+    manager.save(state)
+    manager.wait_until_finished()
+    manager.close()
+  words = ['--from', str(theirs), '--to', str(run), '--format', 'run']
+  assert convert.main(words) == 0
+  ours = 'default' if name == 'own' else name
+  like = jax.tree.map(jnp.zeros_like, our_state(ours))
+  with checkpoints.checkpoint_manager(run) as manager:
+    assert manager.latest_step() == 2
+    found = checkpoints.restore_step(manager, 2, *like)
+  (params, _), loss = go_on(ours, found, 2, 3)
+  state, their_loss = they_go_on(their_step, name, state, 2, 3)
+  np.testing.assert_allclose(loss, their_loss, rtol=1e-5)
+  close_updates(params, state.params)

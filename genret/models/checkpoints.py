@@ -172,16 +172,26 @@ def restore_step(
     step,
     'optimizer',
     optimizer,
+    'as the optimizer has it',
     'go on with the optimizer that wrote it',
+  )
+  wanted = _by_name(_abstract(optimizer))
+  # By name, for T5X has other types in place of optax's (`load_optimizer`).
+  like = jax.tree.map_with_path(
+    lambda path, _: wanted[_name(path)],
+    _stored(manager, step, 'optimizer'),
   )
   restored = manager.restore(
     step,
     args=ocp.args.Composite(
       params=ocp.args.StandardRestore(_abstract(params)),
-      optimizer=ocp.args.StandardRestore(_abstract(optimizer)),
+      optimizer=ocp.args.StandardRestore(like),
     ),
   )
-  return restored['params'], restored['optimizer']
+  found = _by_name(restored['optimizer'])
+  return restored['params'], jax.tree.map_with_path(
+    lambda path, _: found[_name(path)], optimizer
+  )
 
 
 def load_model(
@@ -223,6 +233,7 @@ def load_model(
       step,
       'params',
       shapes,
+      f'as in {CONFIG_FILE}',
       f'restore the {CONFIG_FILE} that was written with it',
     )
     params = manager.restore(
@@ -245,7 +256,8 @@ def load_optimizer(
 
   Returns:
     The step, and the state of optax as a tree of NumPy arrays: lists for tuples,
-    dictionaries for named ones, None for those that hold nothing.
+    dictionaries for named ones, None for those that hold nothing; or, of a run
+    that came from T5X, as `t5x_checkpoints.load_t5x_optimizer` has it.
 
   Raises:
     FileNotFoundError: if there is no such checkpoint, or one without a state.
@@ -271,24 +283,40 @@ def load_optimizer(
 
 
 def _check_stored(
-  manager: ocp.CheckpointManager, step: int, item: str, wanted: Any, advice: str
+  manager: ocp.CheckpointManager,
+  step: int,
+  item: str,
+  wanted: Any,
+  reason: str,
+  advice: str,
 ) -> None:
   """Compares what is stored with what is wanted; orbax would say it in pages."""
   folder = manager.directory / str(step) / item
-  stored = ocp.StandardCheckpointHandler().metadata(folder).tree
   found, shapes = (
-    {
-      jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape
-      for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
-    for tree in (stored, wanted)
+    {name: leaf.shape for name, leaf in _by_name(tree).items()}
+    for tree in (_stored(manager, step, item), wanted)
   )
   for name in sorted(found | shapes):
     if found.get(name) != shapes.get(name):
       raise ValueError(
-        f'Expected {name} of shape {shapes.get(name)}, {folder} has '
+        f'Expected {name} of shape {shapes.get(name)} {reason}, {folder} has '
         f'{found.get(name)}; {advice}.'
       )
+
+
+def _stored(manager: ocp.CheckpointManager, step: int, item: str) -> Any:
+  """What one item of a checkpoint holds: a tree of shapes and types."""
+  folder = manager.directory / str(step) / item
+  return ocp.StandardCheckpointHandler().metadata(folder).tree
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+  return {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def _name(path: Any) -> str:
+  """Of a leaf, whether it lies in tuples or in a dictionary of numbers."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
 def load_params_like(folder: str | os.PathLike[str], params: Any) -> Any:

@@ -84,7 +84,8 @@ def load_t5x_optimizer(path: str | os.PathLike[str]) -> tuple[int, Any]:
     path: as of `load_t5x`.
 
   Returns:
-    The step and the state as `checkpoints.load_optimizer` has it.
+    The step, and the state as a tree of NumPy arrays: dictionaries, some of them
+    of numbers. T5X leaves out what holds nothing.
 
   Raises:
     FileNotFoundError: for a path without checkpoints.
@@ -101,7 +102,7 @@ def load_t5x_optimizer(path: str | os.PathLike[str]) -> tuple[int, Any]:
   step = int(state['step'])
   own = flax.traverse_util.flatten_dict(found)
   if {path[-1] for path in own} != {'v_row', 'v_col', 'v', 'm'}:
-    return step, _with_sequences(found)
+    return step, found
   if any(own[path].shape != (1,) for path in own if path[-1] == 'm'):
     raise ValueError(
       f'Expected Adafactor without momentum in {folder}, found one with it; '
@@ -113,7 +114,7 @@ def load_t5x_optimizer(path: str | os.PathLike[str]) -> tuple[int, Any]:
       {path[:-1]: own[path] for path in own if path[-1] == name}
     )
   # Clipping, the rate, the parameters' scale and the sign remember nothing.
-  return step, [moments, None, None, None, None]
+  return step, {'0': moments}
 
 
 def save_t5x(
@@ -157,23 +158,13 @@ def save_t5x(
       'state': state,
     },
   }
-  (temporary / _OLDER).write_bytes(serialization.to_bytes(content))
+  (temporary / _OLDER).write_bytes(serialization.msgpack_serialize(content))
   temporary.replace(target)
   return target
 
 
-def _with_sequences(node: Any) -> Any:
-  """Of optax's form what T5X has: lists, and None for what holds nothing."""
-  if not _is_tree(node):
-    return node
-  inner = {name: _with_sequences(node[name]) for name in node}
-  if set(inner) == {str(number) for number in range(len(inner))}:
-    return [inner[str(number)] for number in range(len(inner))] or None
-  return inner
-
-
 def _without_sequences(node: Any) -> Any:
-  """The other way."""
+  """What T5X has of optax's state."""
   if node is None:
     return {}
   if isinstance(node, list | tuple):
