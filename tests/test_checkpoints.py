@@ -125,6 +125,32 @@ def test_parameters_and_optimizer_are_restored_equal(run):
       assert_equal(optimizer, expected)
 
 
+def test_another_optimizer_is_refused(run):
+  advice = 'go on with the optimizer that wrote it'
+  for like, message in (
+    ({'count': jnp.int32(0)}, r'moments/.* of shape None as the optimizer has'),
+    (
+      {'count': jnp.zeros(2), 'moments': parameters(1)},
+      rf'Expected count of shape \(2,\) .*9/optimizer has \(\); {advice}',
+    ),
+  ):
+    with checkpoints.checkpoint_manager(run, keep=2) as manager:
+      with pytest.raises(ValueError, match=message):
+        checkpoints.restore_step(manager, 9, parameters(1), like)
+
+
+def test_an_optimizer_loads_without_knowing_it(run):
+  step, state = checkpoints.load_optimizer(run)
+  assert step == 9
+  assert_equal(state, {'count': jnp.int32(9), 'moments': parameters(-9 % 50)})
+  step, state = checkpoints.load_optimizer(run, step=7)
+  assert (step, state['count']) == (7, 7)
+  with pytest.raises(
+    FileNotFoundError, match=r'state in step 8 of .* found no'
+  ):
+    checkpoints.load_optimizer(run, step=8)
+
+
 def test_restored_arrays_may_be_donated(run):
   like = {'count': jnp.int32(0), 'moments': parameters(1)}
   with checkpoints.checkpoint_manager(run, keep=2) as manager:

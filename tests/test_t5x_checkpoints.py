@@ -1,8 +1,9 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""T5X's checkpoints of both layouts are read, or refused in one sentence."""
+"""T5X's checkpoints: both layouts are read or refused, one is written."""
 
 import functools
+import os
 import warnings
 
 import flax
@@ -184,6 +185,41 @@ def test_an_array_that_is_gone_is_named(tmp_path):
   message = 'Expected the array of token_embedder/embedding in .* copy the'
   with pytest.raises(ValueError, match=message):
     t5x_checkpoints.load_t5x(tmp_path)
+
+
+def test_a_checkpoint_is_written_once_and_whole(tmp_path):
+  params = make_params(t5.T5Config(**SIZES))
+  moments = {'count': np.int32(3), 'v': params}
+  # What a killed writer of the same number leaves.
+  (tmp_path / f'.checkpoint_3.{os.getpid()}').mkdir()
+  written = t5x_checkpoints.save_t5x(tmp_path, 3, params, [None, moments])
+  assert [path.name for path in tmp_path.iterdir()] == ['checkpoint_3']
+  assert t5x_checkpoints.find_step(tmp_path) == written
+  config, found = t5x_checkpoints.load_t5x(written)
+  assert config == t5.T5Config(**SIZES)
+  jax.tree.map(np.testing.assert_array_equal, found, params)
+  step, state = t5x_checkpoints.load_t5x_optimizer(written)
+  assert step == 3
+  jax.tree.map(np.testing.assert_array_equal, state, {'0': {}, '1': moments})
+  with pytest.raises(ValueError, match='checkpoint_3 exists already; name ano'):
+    t5x_checkpoints.save_t5x(tmp_path, 3, params, None)
+
+
+def test_momentum_of_adafactor_is_refused(tmp_path):
+  params = make_params(t5.T5Config(**SIZES))
+
+  def save(step, size):
+    moments = {name: np.zeros(1) for name in ('v_row', 'v_col', 'v')}
+    tree = jax.tree.map(lambda _: {**moments, 'm': np.zeros(size)}, params)
+    t5x_checkpoints.save_t5x(tmp_path, step, params, tree)
+
+  save(4, 2)
+  with pytest.raises(ValueError, match=r'Adafactor without momentum in .*_4'):
+    t5x_checkpoints.load_t5x_optimizer(tmp_path)
+  save(5, 1)
+  step, state = t5x_checkpoints.load_t5x_optimizer(tmp_path)
+  assert step == state['0']['count'] == 5
+  assert jax.tree.structure(state['0']['v']) == jax.tree.structure(params)
 
 
 @pytest.mark.t5x

@@ -1,11 +1,13 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""`genret convert`: every kind of model that it reads, both that it writes."""
+"""`genret convert`: every kind of model that it reads, all that it writes."""
 
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import orbax.checkpoint as ocp
 import pytest
 import tiny
@@ -176,6 +178,78 @@ def test_steps_are_of_runs(model, tmp_path):
   weights.save_hugging_face(tmp_path / 'hf', config, params)
   with pytest.raises(ValueError, match=r'a run with --step, .* has no model'):
     convert.read(tmp_path / 'hf', 3)
+
+
+def train_state():
+  """A run's parameters and the state of an optimizer with empty places."""
+  module, params = tiny.model(130, emb_dim=128)  # of sizes that are factored
+  schedule = optax.linear_schedule(1e-2, 1e-3, 9)
+  optimizer = optax.chain(
+    optax.clip_by_global_norm(1.0), optax.adafactor(schedule)
+  )
+  state = optimizer.init(params)
+  grads = jax.tree.map(lambda x: x + 1, params)
+  for _ in range(2):
+    _, state = jax.jit(optimizer.update)(grads, state, params)
+  return module.config, jax.tree.map(np.asarray, (params, state))
+
+
+@pytest.mark.optax
+def test_training_goes_to_t5x_and_back(tmp_path, capsys):
+  config, (params, state) = train_state()
+  nothing = jax.tree.map(jnp.zeros_like, (params, state))
+  checkpoints.save_config(tmp_path / 'run', config)
+  with checkpoints.checkpoint_manager(tmp_path / 'run', keep=None) as manager:
+    checkpoints.save_step(manager, 1, *nothing)
+    checkpoints.save_step(manager, 2, params, state)
+    checkpoints.save_step(manager, 3, *nothing)
+  source, more = tmp_path / 'run', ['--step', '2']
+  # Twice: the second time a run that has come from T5X.
+  for number, kind in enumerate(['t5x', 'run', 't5x', 'run']):
+    target = tmp_path / str(number)
+    arguments = ['--from', str(source), '--to', str(target), '--format', kind]
+    assert convert.main([*arguments, *more]) == 0
+    assert 'Step 2, with what the optimizer' in capsys.readouterr().out
+    source, more = target, []
+    if kind == 't5x':
+      assert [path.name for path in target.iterdir()] == ['checkpoint_2']
+      continue
+    found = convert.read(target)[1]
+    assert found == config.replace(dropout_rate=found.dropout_rate)
+    with checkpoints.checkpoint_manager(target) as manager:
+      assert manager.latest_step() == 2
+      restored = checkpoints.restore_step(manager, 2, *nothing)
+    assert jax.tree.structure(restored) == jax.tree.structure(nothing)
+    equal(restored, (params, state))
+    assert max(x.max() for x in jax.tree.leaves(state)) > 0
+
+
+def test_what_training_cannot_go_on_from_is_refused(model, tmp_path, capsys):
+  config, params = model
+  weights.save_model(tmp_path / 'ours', config, params)
+  weights.save_hugging_face(tmp_path / 'hf', config, params)
+  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+    folder = tmp_path / 'bare' / 'checkpoint_7' / 'state'
+    checkpointer.save(folder, {'target': params})
+    folder = tmp_path / 'stateless' / 'checkpoint_7' / 'state'
+    step = {'step': np.int32(7)}
+    checkpointer.save(folder, {'target': params, 'state': step})
+  for source, message in (
+    ('ours', 'state in step 0 of .*ours, found none; name a run'),
+    ('hf', 'the Hugging Face model in .*hf has none'),
+    ('bare', "Expected an optimizer's state under state in .* found target"),
+    ('stateless', "and an optimizer's state in .*, found step; name a"),
+  ):
+    words = ['convert', '--from', str(tmp_path / source)]
+    words += ['--to', str(tmp_path / 'x'), '--format', 'run']
+    assert tools.main(words) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error), error
+    assert error.count('\n') == 1
+  words += ['--docids', 'y']
+  assert tools.main(words) == 2
+  assert 'no --docids with --format run, got y;' in capsys.readouterr().err
+  assert not (tmp_path / 'x').exists()
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path, capsys):

@@ -12,10 +12,15 @@ What is read is found out from the folder:
   command wrote
 
 What is written is a folder with model.json (the sizes) and checkpoints/0 (the
-parameters), as a run has, which serves as INITIAL_CHECKPOINT_PATH; or, with
---format huggingface, config.json and model.safetensors. The vocabulary goes with it:
-spiece.model of the folder or the run, or the bytes of a ByT5 (told by its
-tokenizer_config.json) as such a model.
+parameters), as a run has, which serves as INITIAL_CHECKPOINT_PATH; or, with --format
+
+  huggingface   config.json and model.safetensors
+  run, t5x      besides the parameters the step, and what the optimizer remembers:
+                a MODEL_DIR that `genret train` or `python -m t5x.train` goes on
+                from, under the same experiment; of a run, or of T5X's checkpoint
+
+The vocabulary goes with a model that is not gone on with: spiece.model of the folder
+or the run, or the bytes of a ByT5 (told by its tokenizer_config.json) as such a model.
 
 With --docids the model gets rows for the tokens of identifiers behind its text, where
 the scheme has some: at the mean of their documents' words with --corpus, else drawn
@@ -26,6 +31,8 @@ Example:
   genret convert --from flan-t5-small --to checkpoints/flan_t5_small
   genret convert --from flan-t5-small --to initial --docids docids --corpus corpus
   genret convert --from runs/mine --to my_model --format huggingface
+  genret convert --from runs/mine --to runs/mine_t5x --format t5x
+  genret convert --from runs/mine_t5x --to runs/mine_again --format run
 """
 
 import argparse
@@ -43,7 +50,8 @@ from genret.corpus import load_collection
 from genret.models import checkpoints, t5, t5x_checkpoints, weights
 from genret.tools._pretrained import with_identifiers
 
-_FORMATS = ('genret', 'huggingface')
+_RESUMED = ('run', 't5x')  # what training goes on from
+_FORMATS = ('genret', 'huggingface', *_RESUMED)
 
 
 def main(argv: list[str]) -> int:
@@ -92,7 +100,13 @@ def main(argv: list[str]) -> int:
     raise ValueError(
       'Expected --docids with --corpus, got none; name the folder of identifiers.'
     )
-  kind, config, params = read(Path(args.source), args.step)
+  if args.docids is not None and args.format in _RESUMED:
+    raise ValueError(
+      f'Expected no --docids with --format {args.format}, got {args.docids}; what '
+      'the optimizer remembers is of a model without rows for them.'
+    )
+  source = Path(args.source)
+  kind, config, params = read(source, args.step)
   print(f'Read {kind} from {args.source}')
   if args.docids is not None:
     corpus = None if args.corpus is None else load_collection(args.corpus)
@@ -100,16 +114,32 @@ def main(argv: list[str]) -> int:
   print(table(config, params))
   if args.format == 'huggingface':
     weights.save_hugging_face(args.target, config, params, dtype=args.dtype)
+  elif args.format in _RESUMED:
+    step, optimizer = read_optimizer(source, args.step)
+    print(f'Step {step}, with what the optimizer remembers')
+    if args.format == 't5x':
+      t5x_checkpoints.save_t5x(args.target, step, params, optimizer)
+    else:
+      weights.save_model(
+        args.target, config, params, step=step, optimizer=optimizer
+      )
   else:
     weights.save_model(args.target, config, params)
-  source = vocabulary(Path(args.source))
-  told = ', without a vocabulary: none was there'
-  if source is not None:
-    path = Path(args.target) / vocabulary_lib.VOCABULARY_FILE
-    pieces = vocabulary_lib.copy_vocabulary(source, path).get_piece_size()
-    told = f' and its vocabulary of {pieces} pieces'
+  told = (
+    '' if args.format in _RESUMED else _write_vocabulary(source, args.target)
+  )
   print(f'Wrote {args.target}{told}')
   return 0
+
+
+def _write_vocabulary(source: Path, target: str) -> str:
+  """What the model cuts text with goes with it; tells so."""
+  found = vocabulary(source)
+  if found is None:
+    return ', without a vocabulary: none was there'
+  path = Path(target) / vocabulary_lib.VOCABULARY_FILE
+  pieces = vocabulary_lib.copy_vocabulary(found, path).get_piece_size()
+  return f' and its vocabulary of {pieces} pieces'
 
 
 def vocabulary(folder: Path) -> str | Path | None:
@@ -162,6 +192,27 @@ def read(
     ) from None
   kind = f'a checkpoint of T5X ({found.name})'
   return kind, *t5x_checkpoints.load_t5x(found)
+
+
+def read_optimizer(folder: Path, step: int | None = None) -> tuple[int, Any]:
+  """The step, and what the optimizer remembers, as `load_optimizer` has it.
+
+  Args:
+    folder: a run or a checkpoint of T5X.
+    step: of a run.
+
+  Raises:
+    FileNotFoundError: if there is none.
+    ValueError: for a state that fits no optimizer of optax.
+  """
+  if (folder / checkpoints.CONFIG_FILE).is_file():
+    return checkpoints.load_optimizer(folder, step=step)
+  if (folder / 'config.json').is_file():
+    raise FileNotFoundError(
+      f"Expected an optimizer's state, the Hugging Face model in {folder} has "
+      'none; name a run or a checkpoint of T5X.'
+    )
+  return t5x_checkpoints.load_t5x_optimizer(folder)
 
 
 def table(config: t5.T5Config, params: Mapping[str, Any]) -> str:

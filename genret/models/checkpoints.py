@@ -18,6 +18,7 @@ from typing import Any
 import flax
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from genret.models import adapters, pawa
@@ -161,15 +162,36 @@ def save_step(
 def restore_step(
   manager: ocp.CheckpointManager, step: int, params: Any, optimizer: Any
 ) -> tuple[Any, Any]:
-  """Reads a checkpoint into arrays like the given ones (shapes, shardings)."""
+  """Reads a checkpoint into arrays like the given ones (shapes, shardings).
+
+  Raises:
+    ValueError: if the optimizer's state is another's.
+  """
+  _check_stored(
+    manager,
+    step,
+    'optimizer',
+    optimizer,
+    'as the optimizer has it',
+    'go on with the optimizer that wrote it',
+  )
+  wanted = _by_name(_abstract(optimizer))
+  # By name, for T5X has other types in place of optax's (`load_optimizer`).
+  like = jax.tree.map_with_path(
+    lambda path, _: wanted[_name(path)],
+    _stored(manager, step, 'optimizer'),
+  )
   restored = manager.restore(
     step,
     args=ocp.args.Composite(
       params=ocp.args.StandardRestore(_abstract(params)),
-      optimizer=ocp.args.StandardRestore(_abstract(optimizer)),
+      optimizer=ocp.args.StandardRestore(like),
     ),
   )
-  return restored['params'], restored['optimizer']
+  found = _by_name(restored['optimizer'])
+  return restored['params'], jax.tree.map_with_path(
+    lambda path, _: found[_name(path)], optimizer
+  )
 
 
 def load_model(
@@ -206,7 +228,14 @@ def load_model(
       ),
       jax.random.key(0),
     )['params']
-    _check_parameters(manager, step, shapes)
+    _check_stored(
+      manager,
+      step,
+      'params',
+      shapes,
+      f'as in {CONFIG_FILE}',
+      f'restore the {CONFIG_FILE} that was written with it',
+    )
     params = manager.restore(
       step,
       args=ocp.args.Composite(
@@ -216,26 +245,78 @@ def load_model(
   return config, params
 
 
-def _check_parameters(
-  manager: ocp.CheckpointManager, step: int, shapes: Any
-) -> None:
-  """Compares what is stored with the model; orbax would say it in pages."""
-  folder = manager.directory / str(step) / 'params'
-  stored = ocp.StandardCheckpointHandler().metadata(folder).tree
-  found, wanted = (
-    {
-      jax.tree_util.keystr(path, simple=True, separator='/'): leaf.shape
-      for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]
-    }
-    for tree in (stored, shapes)
-  )
-  for name in sorted(found | wanted):
-    if found.get(name) != wanted.get(name):
-      raise ValueError(
-        f'Expected {name} of shape {wanted.get(name)} as in {CONFIG_FILE}, '
-        f'{folder} has {found.get(name)}; restore the {CONFIG_FILE} that was '
-        'written with it.'
+def load_optimizer(
+  run_folder: str | os.PathLike[str], *, step: int | None = None
+) -> tuple[int, Any]:
+  """The step of a checkpoint, and what the optimizer remembers.
+
+  Args:
+    run_folder: with checkpoints/.
+    step: of the checkpoint; the newest where None.
+
+  Returns:
+    The step, and the state of optax as a tree of NumPy arrays: lists for tuples,
+    dictionaries for named ones, None for those that hold nothing; or, of a run
+    that came from T5X, as `t5x_checkpoints.load_t5x_optimizer` has it.
+
+  Raises:
+    FileNotFoundError: if there is no such checkpoint, or one without a state.
+  """
+  with checkpoint_manager(run_folder, keep=None) as manager:
+    steps = manager.all_steps()
+    step = max(steps, default=None) if step is None else step
+    folder = manager.directory / str(step) / 'optimizer'
+    if step is None or step not in steps or not folder.is_dir():
+      raise FileNotFoundError(
+        f"Expected an optimizer's state in step {step} of {run_folder}, found "
+        'none; name a run of `genret train`.'
       )
+    handler = ocp.PyTreeCheckpointHandler()
+    args = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+      handler.metadata(folder).tree,
+    )
+    with ocp.Checkpointer(handler) as checkpointer:
+      return step, checkpointer.restore(
+        folder, args=ocp.args.PyTreeRestore(restore_args=args)
+      )
+
+
+def _check_stored(
+  manager: ocp.CheckpointManager,
+  step: int,
+  item: str,
+  wanted: Any,
+  reason: str,
+  advice: str,
+) -> None:
+  """Compares what is stored with what is wanted; orbax would say it in pages."""
+  folder = manager.directory / str(step) / item
+  found, shapes = (
+    {name: leaf.shape for name, leaf in _by_name(tree).items()}
+    for tree in (_stored(manager, step, item), wanted)
+  )
+  for name in sorted(found | shapes):
+    if found.get(name) != shapes.get(name):
+      raise ValueError(
+        f'Expected {name} of shape {shapes.get(name)} {reason}, {folder} has '
+        f'{found.get(name)}; {advice}.'
+      )
+
+
+def _stored(manager: ocp.CheckpointManager, step: int, item: str) -> Any:
+  """What one item of a checkpoint holds: a tree of shapes and types."""
+  folder = manager.directory / str(step) / item
+  return ocp.StandardCheckpointHandler().metadata(folder).tree
+
+
+def _by_name(tree: Any) -> dict[str, Any]:
+  return {_name(path): leaf for path, leaf in jax.tree.leaves_with_path(tree)}
+
+
+def _name(path: Any) -> str:
+  """Of a leaf, whether it lies in tuples or in a dictionary of numbers."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
 def load_params_like(folder: str | os.PathLike[str], params: Any) -> Any:

@@ -1,6 +1,6 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Checkpoints of T5X, in both of its layouts, read without T5X.
+"""Checkpoints of T5X, read in both of its layouts and written in one, without T5X.
 
 | layout | a step's folder                                                       |
 |--------|-----------------------------------------------------------------------|
@@ -8,17 +8,23 @@
 | orbax  | `state/`, an orbax tree                                               |
 
 The published T5 1.1, mT5, ByT5 and Flan-T5 of T5X are in the older one. Either
-holds the parameters under `target` and what the optimizer remembers under `state`,
-which is left where it is. Sizes are not in it: they are those of the parameters.
+holds the parameters under `target`; the step, and what the optimizer remembers,
+under `state`. Sizes are not in it: they are those of the parameters.
+
+What an optimizer of optax remembers is the same numbers in both engines, under
+other names: T5X numbers what is a tuple in optax ('0', '1', ...), and has {} for
+what holds nothing.
 """
 
 import os
 import pathlib
 import re
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
 import flax
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import tensorstore
@@ -56,11 +62,116 @@ def load_t5x(
     ValueError: naming the file or parameter that is not as expected.
   """
   folder = find_step(path)
-  read = _read_older if (folder / _OLDER).is_file() else _read_orbax
-  params = read(folder)
+  params = {
+    name: np.asarray(array, np.float32)
+    for name, array in flax.traverse_util.flatten_dict(
+      _read(folder, 'target', 'parameters'), sep='/'
+    ).items()
+  }
   config = _config(folder, params, gate, dropout_rate)
   check_parameters(folder, config, params)
   return config, flax.traverse_util.unflatten_dict(params, sep='/')
+
+
+def load_t5x_optimizer(path: str | os.PathLike[str]) -> tuple[int, Any]:
+  """Reads the step, and what an optimizer of optax remembers.
+
+  That is of runs with T5X's `OptaxWrapper`, as runs/t5x_train.gin has it, or with
+  its own Adafactor without momentum; the latter as `optax.adafactor` at a fixed
+  rate has it (Shazeer and Stern, ICML 2018: the moments are the same).
+
+  Args:
+    path: as of `load_t5x`.
+
+  Returns:
+    The step, and the state as a tree of NumPy arrays: dictionaries, some of them
+    of numbers. T5X leaves out what holds nothing.
+
+  Raises:
+    FileNotFoundError: for a path without checkpoints.
+    ValueError: if there is no such state.
+  """
+  folder = find_step(path)
+  state = _read(folder, 'state', "an optimizer's state")
+  found = state.get('param_states')
+  if 'step' not in state or not found:
+    raise ValueError(
+      f"Expected a step and an optimizer's state in {folder}, found "
+      f'{", ".join(state)}; name a checkpoint that T5X wrote in training.'
+    )
+  step = int(state['step'])
+  own = flax.traverse_util.flatten_dict(found)
+  if {path[-1] for path in own} != {'v_row', 'v_col', 'v', 'm'}:
+    return step, found
+  if any(own[path].shape != (1,) for path in own if path[-1] == 'm'):
+    raise ValueError(
+      f'Expected Adafactor without momentum in {folder}, found one with it; '
+      'start from its parameters alone (--format genret).'
+    )
+  moments: dict[str, Any] = {'count': np.asarray(step, np.int32)}
+  for name in ('v_row', 'v_col', 'v'):
+    moments[name] = flax.traverse_util.unflatten_dict(
+      {path[:-1]: own[path] for path in own if path[-1] == name}
+    )
+  # Clipping, the rate, the parameters' scale and the sign remember nothing.
+  return step, {'0': moments}
+
+
+def save_t5x(
+  folder: str | os.PathLike[str], step: int, params: Params, optimizer: Any
+) -> pathlib.Path:
+  """Writes a checkpoint that T5X goes on from, in its older layout.
+
+  Unlike in orbax's, T5X looks for no position in the data there.
+
+  Args:
+    folder: the MODEL_DIR of T5X's run.
+    step: the steps that it has had.
+    params: of the model.
+    optimizer: what `checkpoints.load_optimizer` has.
+
+  Returns:
+    The folder of the step.
+
+  Raises:
+    ValueError: if there is one already.
+  """
+  target = pathlib.Path(folder) / f'checkpoint_{step}'
+  if target.exists():
+    raise ValueError(f'{target} exists already; name another folder.')
+  temporary = target.with_name(f'.{target.name}.{os.getpid()}')
+  shutil.rmtree(temporary, ignore_errors=True)
+  temporary.mkdir(parents=True)
+  flat = flax.traverse_util.flatten_dict(params)
+  specs = {
+    path: _write_zarr(temporary, '.'.join(('target', *path)), np.asarray(array))
+    for path, array in flat.items()
+  }
+  state = {
+    'step': np.asarray(step, np.int32),
+    'param_states': _without_sequences(optimizer),
+  }
+  content = {
+    'version': 3,
+    'optimizer': {
+      'target': flax.traverse_util.unflatten_dict(specs),
+      'state': state,
+    },
+  }
+  (temporary / _OLDER).write_bytes(serialization.msgpack_serialize(content))
+  temporary.replace(target)
+  return target
+
+
+def _without_sequences(node: Any) -> Any:
+  """What T5X has of optax's state."""
+  if node is None:
+    return {}
+  if isinstance(node, list | tuple):
+    node = {str(number): inner for number, inner in enumerate(node)}
+  if _is_tree(node):
+    return {name: _without_sequences(inner) for name, inner in node.items()}
+  return np.asarray(node)
 
 
 def find_step(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -90,8 +201,15 @@ def _is_step(folder: pathlib.Path) -> bool:
   return (folder / _OLDER).is_file() or (folder / _ORBAX).is_dir()
 
 
-def _read_older(folder: pathlib.Path) -> dict[str, np.ndarray]:
-  """Parameters by path, from the msgpack and the arrays beside it."""
+def _read(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
+  """The tree of arrays that is one part of a checkpoint."""
+  older = (folder / _OLDER).is_file()
+  read = _read_older if older else _read_orbax
+  return read(folder, part, what)
+
+
+def _read_older(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
+  """From the msgpack and the arrays beside it."""
   file = folder / _OLDER
   try:
     content = serialization.msgpack_restore(file.read_bytes())
@@ -99,21 +217,25 @@ def _read_older(folder: pathlib.Path) -> dict[str, np.ndarray]:
     raise ValueError(
       f'{file} is not a whole checkpoint of T5X ({error}); copy it again.'
     ) from None
-  state = content.get('optimizer', content) if _is_tree(content) else {}
-  if not _is_tree(state.get('target')):
+  whole = content.get('optimizer', content) if _is_tree(content) else {}
+  if not _is_tree(whole.get(part)):
     raise ValueError(
-      f'Expected parameters under optimizer/target in {file}, found none; is it '
+      f'Expected {what} under optimizer/{part} in {file}, found none; is it '
       'a checkpoint of T5X?'
     )
-  leaves = flax.traverse_util.flatten_dict(
-    state['target'], sep='/', is_leaf=lambda _, node: 'driver' in node
-  )
-  return {
-    path: np.asarray(
-      _read_zarr(folder, path, leaf) if _is_tree(leaf) else leaf, np.float32
-    )
-    for path, leaf in leaves.items()
-  }
+
+  def arrays(node: Any, path: str) -> Any:
+    if not _is_tree(node):
+      return np.asarray(node)
+    if 'driver' in node:
+      return _read_zarr(folder, path, node)
+    return {
+      name: arrays(inner, f'{path}/{name}' if path else name)
+      for name, inner in node.items()
+    }
+
+  found: dict[str, Any] = arrays(whole[part], '')
+  return found
 
 
 def _read_zarr(
@@ -138,32 +260,50 @@ def _read_zarr(
     ) from None
 
 
-def _read_orbax(folder: pathlib.Path) -> dict[str, np.ndarray]:
-  """Parameters by path, from an orbax tree; what else it holds is not read."""
+def _write_zarr(
+  folder: pathlib.Path, name: str, array: np.ndarray
+) -> dict[str, Any]:
+  """Writes an array; returns how T5X names it within the msgpack."""
+  metadata = {
+    'shape': list(array.shape),
+    'chunks': [max(size, 1) for size in array.shape],
+    'compressor': {'id': 'gzip'},
+  }
+  spec = {
+    'driver': 'zarr',
+    'dtype': array.dtype.name,
+    'kvstore': {'driver': 'file', 'path': name},
+    'metadata': metadata,
+  }
+  place = {'driver': 'file', 'path': str((folder / name).absolute())}
+  opened = tensorstore.open({**spec, 'kvstore': place}, create=True).result()
+  opened.write(array).result()
+  return spec
+
+
+def _read_orbax(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
+  """From an orbax tree; the other parts are not read."""
   handler = ocp.PyTreeCheckpointHandler()
   tree = handler.metadata(folder / _ORBAX).tree
-  if not _is_tree(tree.get('target')):
+  if not _is_tree(tree.get(part)):
     raise ValueError(
-      f'Expected parameters under target in {folder / _ORBAX}, found '
+      f'Expected {what} under {part} in {folder / _ORBAX}, found '
       f'{", ".join(tree) or "nothing"}; is it a checkpoint of T5X?'
     )
-  target = flax.traverse_util.flatten_dict(tree['target'])
-  wanted = {
-    path: ocp.RestoreArgs(restore_type=np.ndarray, dtype=np.float32)
-    for path in target
-  }
-  nested = flax.traverse_util.unflatten_dict(wanted)
+  wanted = jax.tree.map(
+    lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree[part]
+  )
   with ocp.Checkpointer(handler) as checkpointer:
     restored = checkpointer.restore(
       (folder / _ORBAX).absolute(),
       args=ocp.args.PyTreeRestore(
-        item={'target': nested},
-        restore_args={'target': nested},
+        item={part: wanted},
+        restore_args={part: wanted},
         partial_restore=True,
       ),
     )
-  flat = flax.traverse_util.flatten_dict(restored['target'], sep='/')
-  return {path: np.asarray(array) for path, array in flat.items()}
+  found: dict[str, Any] = restored[part]
+  return found
 
 
 def _is_tree(node: Any) -> bool:

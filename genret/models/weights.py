@@ -3,6 +3,7 @@
 """Weights that come from elsewhere: read, given more tokens, kept as ours."""
 
 import dataclasses
+from typing import Any
 
 import flax
 import jax
@@ -27,12 +28,29 @@ __all__ = [
 ]
 
 
-def save_model(folder: PathLike, config: t5.T5Config, params: Params) -> None:
-  """Writes a model as step 0 of a run: `checkpoints.load_model` reads it.
+def save_model(
+  folder: PathLike,
+  config: t5.T5Config,
+  params: Params,
+  *,
+  step: int = 0,
+  optimizer: Any = None,
+) -> None:
+  """Writes a model as a step of a run: `checkpoints.load_model` reads it.
+
+  Args:
+    folder: without checkpoints as yet.
+    config: the sizes.
+    params: the parameters.
+    step: how long it has been trained.
+    optimizer: what `checkpoints.load_optimizer` has, for a run that is to go on.
 
   Raises:
     ValueError: where the folder holds checkpoints already.
   """
+  items = {'params': params}
+  if optimizer is not None:
+    items['optimizer'] = optimizer
   with checkpoints.checkpoint_manager(folder, keep=None) as manager:
     if manager.all_steps():
       raise ValueError(
@@ -41,8 +59,8 @@ def save_model(folder: PathLike, config: t5.T5Config, params: Params) -> None:
       )
     # Sizes first: parameters without them are of no use to a reader.
     checkpoints.save_config(folder, config)
-    arrays = ocp.args.StandardSave(params)
-    manager.save(0, args=ocp.args.Composite(params=arrays))
+    arrays = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    manager.save(step, args=ocp.args.Composite(**arrays))
 
 
 def extend_vocabulary(
