@@ -7,8 +7,10 @@ A gin file joins the two, for T5X's own search takes no constraint:
   models.EncoderDecoderModel.decode_fn = @constrained_beam_decode
   constrained_beam_decode.constraint = @Trie.load()
 
-T5X gives a decode_fn no way to receive arrays as arguments of jit, so the
-constraint is captured in the compiled program.
+T5X gives a decode_fn no way to receive arrays as arguments of jit, and what a
+function under jit finds elsewhere is written into its program, as text, on every
+device in full. References (`jax.new_ref`) alone are not: jit passes them on as
+arguments, for they may change. So the constraint is read from references.
 """
 
 from __future__ import annotations
@@ -75,7 +77,8 @@ def constrained_beam_decode(
     num_decodes: K, the number of beams.
     decode_rng: not used; nothing here is random.
     cache_offset: 1 if the layers are scanned, and so the first axis; else 0.
-    constraint: see `beam_search`.
+    constraint: see `beam_search`. Under jit its arrays become arguments of the
+      program, wherever they come from.
     normalize: see `beam_search`, as for the others.
     length_penalty: 'gnmt' compares answers as T5X's own search does.
     alpha: exponent of the length penalty.
@@ -123,6 +126,8 @@ def constrained_beam_decode(
     ]
     return logits_NxV, _Cache(rows, cache.cur_index + 1)
 
+  if constraint is not None:
+    constraint = _as_arguments(constraint)
   for path, leaf in paths_leaves:
     _check_rows(path, leaf, batch_size, cache_offset)
   rows = [
@@ -147,6 +152,16 @@ def constrained_beam_decode(
   tokens = jnp.where(prompted_B[:, None, None], 0, out.tokens)
   scores = jnp.where(prompted_B[:, None], jnp.nan, out.scores)
   return jnp.flip(tokens, axis=1), jnp.flip(scores, axis=1)
+
+
+def _as_arguments(constraint: SupportsConstraint) -> SupportsConstraint:
+  """The constraint, of arrays that a trace takes for arguments."""
+  leaves = jax.tree.leaves(constraint)
+  if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    return constraint  # they are
+  with jax.ensure_compile_time_eval():
+    references = jax.tree.map(jax.new_ref, constraint.constraint())
+  return jax.tree.map(lambda reference: reference[...], references)
 
 
 def _spread(leaf: jax.Array, count: int) -> jax.Array:
