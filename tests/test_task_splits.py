@@ -28,7 +28,11 @@ def add_task(name, splits):
 
 @pytest.fixture
 def mixture():
-  names = {'split_a': ['train', 'dev'], 'split_b': ['train'], 'split_c': ['dev']}
+  names = {
+    'split_a': ['train', 'dev'],
+    'split_b': ['train'],
+    'split_c': ['dev'],
+  }
   for name, splits in names.items():
     add_task(name, splits)
   seqio.MixtureRegistry.remove('split_all')
