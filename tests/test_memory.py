@@ -109,12 +109,14 @@ def test_bfloat16_is_of_activations_alone():
       'decoder_target_tokens',
     )
   ]
-  logits, state = half.apply(
-    {'params': params},
-    *tokens,
-    enable_dropout=False,
-    capture_intermediates=True,
-    mutable=['intermediates'],
+  logits, state = jax.eval_shape(
+    lambda: half.apply(
+      {'params': params},
+      *tokens,
+      enable_dropout=False,
+      capture_intermediates=True,
+      mutable=['intermediates'],
+    )
   )
   assert logits.dtype == jnp.float32
   inner = state['intermediates']
