@@ -7,10 +7,8 @@ A gin file joins the two, for T5X's own search takes no constraint:
   models.EncoderDecoderModel.decode_fn = @constrained_beam_decode
   constrained_beam_decode.constraint = @Trie.load()
 
-T5X gives a decode_fn no way to receive arrays as arguments of jit, and what a
-function under jit finds elsewhere is written into its program, as text, on every
-device in full. References (`jax.new_ref`) alone are not: jit passes them on as
-arguments, for they may change. So the constraint is read from references.
+T5X gives a decode_fn no way to receive arrays as arguments of jit; the constraint's
+are made some by `genret.jit_arguments`.
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from genret import jit_arguments
 from genret.constraints.protocol import SupportsConstraint
 from genret.decoding import beam
 
@@ -127,7 +126,7 @@ def constrained_beam_decode(
     return logits_NxV, _Cache(rows, cache.cur_index + 1)
 
   if constraint is not None:
-    constraint = _as_arguments(constraint)
+    constraint = _arguments_of(constraint)
   for path, leaf in paths_leaves:
     _check_rows(path, leaf, batch_size, cache_offset)
   rows = [
@@ -154,14 +153,13 @@ def constrained_beam_decode(
   return jnp.flip(tokens, axis=1), jnp.flip(scores, axis=1)
 
 
-def _as_arguments(constraint: SupportsConstraint) -> SupportsConstraint:
-  """The constraint, of arrays that a trace takes for arguments."""
+def _arguments_of(constraint: SupportsConstraint) -> SupportsConstraint:
   leaves = jax.tree.leaves(constraint)
   if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
-    return constraint  # they are
+    return constraint  # they are arguments
   with jax.ensure_compile_time_eval():
-    references = jax.tree.map(jax.new_ref, constraint.constraint())
-  return jax.tree.map(lambda reference: reference[...], references)
+    automaton = constraint.constraint()
+  return jit_arguments.as_arguments(automaton)
 
 
 def _spread(leaf: jax.Array, count: int) -> jax.Array:
