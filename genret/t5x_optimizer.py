@@ -31,16 +31,28 @@ class FactoredMoments(NamedTuple):
 
 
 def placeable(
-  optimizer: optax.GradientTransformation,
+  optimizer: optax.GradientTransformation, *, microbatches: int = 1
 ) -> optax.GradientTransformation:
   """The same optimizer, with a state that T5X's `OptaxWrapper` takes.
 
   Factored moments are copied to every device: of a matrix they hold a row and a
   column. All other states are left as they are, for T5X to split.
 
+  T5X adds up the mean gradients of a batch's parts; here the sum is divided, so
+  that a rate or a clipping norm means the same for any number of parts. Unlike in
+  `genret train`, parts of few target tokens count as much as others.
+
   Args:
     optimizer: any of optax.
+    microbatches: T5X's `num_microbatches`.
+
+  Raises:
+    ValueError: there are none.
   """
+  if microbatches < 1:
+    raise ValueError(
+      f'Expected microbatches of at least 1, got {microbatches}.'
+    )
 
   def init(params: Any) -> Any:
     return _replace(
@@ -49,6 +61,8 @@ def placeable(
 
   def update(updates: Any, state: Any, params: Any = None) -> Any:
     state = _replace(FactoredMoments, optax.FactoredState, state)
+    if microbatches > 1:
+      updates = jax.tree.map(lambda x: x / microbatches, updates)
     updates, state = optimizer.update(updates, state, params)
     return updates, _replace(optax.FactoredState, FactoredMoments, state)
 

@@ -444,7 +444,6 @@ def test_run_files_share_the_macros_of_experiments():
     'KEEP_BEST',
     'PROFILE_STEPS',
     'KEYS',
-    'MICROBATCHES',
     'OBJECTIVE',
     'PASSAGE_PREFIX',
     'QUERY_FORM',

@@ -41,6 +41,7 @@ LAYER_OF = {
   'genret.continual_metrics': 0,
   'genret.preemption': 0,
   'genret.profiling': 0,
+  'genret.jit_arguments': 0,
   'genret.process_locks': 0,
   'genret.text_files': 0,
   'genret.unseen': 0,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from genret.constraints.fm_index import FMIndex
 from genret.constraints.trie import Trie
 from genret.decoding.beam import beam_search
 from genret.decoding.t5x_decode import constrained_beam_decode
@@ -146,6 +147,34 @@ def test_a_cache_of_other_rows_is_refused():
     match=r"Expected 3 rows along axis 0 .*\['cached_key'\] but got shape \(2, 2",
   ):
     decode(jnp.zeros((3, L), jnp.int32))
+
+
+@pytest.mark.parametrize('kind', ['trie', 'index'])
+def test_arrays_of_the_constraint_are_arguments_of_the_program(kind):
+  rows = np.random.default_rng(0).integers(2, V, (100_000, 7))
+  constraint = (
+    Trie.from_sequences(rows, V) if kind == 'trie' else FMIndex.build(rows, V)
+  )
+  cache, step = t5x_like(0)
+
+  def search(inputs, constraint=constraint):
+    return constrained_beam_decode(
+      inputs=inputs,
+      cache=cache,
+      tokens_to_logits=step,
+      num_decodes=K,
+      constraint=constraint,
+    )
+
+  search = jax.jit(search)
+  inputs = jnp.zeros((B, 8), jnp.int32)
+  text = search.lower(inputs).as_text()
+  size = sum(x.nbytes for x in jax.tree.leaves(constraint.constraint()))
+  assert len(text) < 2 * size  # two digits for each byte, were it written down
+  if kind == 'trie':  # it runs, again and again
+    expected = search(inputs, constraint)
+    for _ in range(2):
+      jax.tree.map(np.testing.assert_array_equal, search(inputs), expected)
 
 
 @pytest.fixture(scope='module')

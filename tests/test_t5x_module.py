@@ -41,6 +41,14 @@ def test_init_gives_the_parameters_of_the_folder(folder):
     )
 
 
+def test_the_parameters_are_arguments_of_the_program(folder):
+  module = start_from(Transformer(tiny.config(40)), folder)
+  params = init(module)['params']
+  text = jax.jit(lambda: init(module)['params']).lower().as_text()
+  # As constants they would be written down, two digits for each byte.
+  assert len(text) < sum(x.nbytes for x in jax.tree.leaves(params))
+
+
 def test_it_is_the_same_model(folder):
   plain = Transformer(tiny.config(40))
   variables = init(plain)

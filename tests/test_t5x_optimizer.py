@@ -55,6 +55,18 @@ def test_same_updates_and_moments(name):
     np.testing.assert_array_equal(found, wanted)
 
 
+def test_a_sum_over_parts_is_their_mean():
+  """By plain descent, whose steps have the scale of the gradients."""
+  grads = jax.tree.map(lambda x: 3 * x, PARAMS)
+  sgd = optax.sgd(0.5)
+  state = sgd.init(PARAMS)
+  expected, _ = sgd.update(PARAMS, state)
+  updates, _ = placeable(sgd, microbatches=3).update(grads, state)
+  jax.tree.map(np.testing.assert_allclose, updates, expected)
+  with pytest.raises(ValueError, match='of at least 1, got 0'):
+    placeable(sgd, microbatches=0)
+
+
 def test_factored_moments_alone_change_their_type():
   def is_factored(node):
     return isinstance(node, optax.FactoredState | FactoredMoments)

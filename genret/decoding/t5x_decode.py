@@ -7,8 +7,8 @@ A gin file joins the two, for T5X's own search takes no constraint:
   models.EncoderDecoderModel.decode_fn = @constrained_beam_decode
   constrained_beam_decode.constraint = @Trie.load()
 
-T5X gives a decode_fn no way to receive arrays as arguments of jit, so the
-constraint is captured in the compiled program.
+T5X gives a decode_fn no way to receive arrays as arguments of jit; the constraint's
+are made some by `genret.jit_arguments`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from genret import jit_arguments
 from genret.constraints.protocol import SupportsConstraint
 from genret.decoding import beam
 
@@ -75,7 +76,8 @@ def constrained_beam_decode(
     num_decodes: K, the number of beams.
     decode_rng: not used; nothing here is random.
     cache_offset: 1 if the layers are scanned, and so the first axis; else 0.
-    constraint: see `beam_search`.
+    constraint: see `beam_search`. Under jit its arrays become arguments of the
+      program, wherever they come from.
     normalize: see `beam_search`, as for the others.
     length_penalty: 'gnmt' compares answers as T5X's own search does.
     alpha: exponent of the length penalty.
@@ -123,6 +125,8 @@ def constrained_beam_decode(
     ]
     return logits_NxV, _Cache(rows, cache.cur_index + 1)
 
+  if constraint is not None:
+    constraint = _arguments_of(constraint)
   for path, leaf in paths_leaves:
     _check_rows(path, leaf, batch_size, cache_offset)
   rows = [
@@ -147,6 +151,15 @@ def constrained_beam_decode(
   tokens = jnp.where(prompted_B[:, None, None], 0, out.tokens)
   scores = jnp.where(prompted_B[:, None], jnp.nan, out.scores)
   return jnp.flip(tokens, axis=1), jnp.flip(scores, axis=1)
+
+
+def _arguments_of(constraint: SupportsConstraint) -> SupportsConstraint:
+  leaves = jax.tree.leaves(constraint)
+  if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+    return constraint  # they are arguments
+  with jax.ensure_compile_time_eval():
+    automaton = constraint.constraint()
+  return jit_arguments.as_arguments(automaton)
 
 
 def _spread(leaf: jax.Array, count: int) -> jax.Array:

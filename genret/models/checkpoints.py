@@ -28,8 +28,8 @@ from genret.text_files import write_text
 CONFIG_FILE = 'model.json'
 CHECKPOINTS = 'checkpoints'
 
-# Initial values are not part of a trained model.
-_NOT_SAVED = ('embedding_init', 'logits_init')
+# Neither initial values nor how it is trained are part of a trained model.
+_NOT_SAVED = ('embedding_init', 'logits_init', 'remat_policy')
 
 
 def save_config(folder: str | os.PathLike[str], config: T5Config) -> None:
@@ -50,8 +50,18 @@ def config_fields(config: T5Config) -> dict[str, Any]:
   return fields
 
 
-def load_config(folder: str | os.PathLike[str]) -> T5Config:
+def load_config(
+  folder: str | os.PathLike[str],
+  *,
+  dtype: str | None = None,
+  remat_policy: str = 'none',
+) -> T5Config:
   """Reads `model.json`.
+
+  Args:
+    folder: that `genret train` or `genret convert` wrote.
+    dtype: of activations; that of the file where None.
+    remat_policy: as `T5Config` has it, for it is of no file.
 
   Raises:
     FileNotFoundError: if there is none.
@@ -80,7 +90,11 @@ def load_config(folder: str | os.PathLike[str]) -> T5Config:
       f'{unknown or "no vocab_size"}; was it written by a newer genret?'
     )
   return T5Config(
-    **{**fields, 'dtype': jnp.dtype(fields.get('dtype', 'float32'))}
+    **{
+      **fields,
+      'dtype': jnp.dtype(dtype or fields.get('dtype', 'float32')),
+      'remat_policy': remat_policy,
+    }
   )
 
 

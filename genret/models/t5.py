@@ -43,6 +43,13 @@ Array = jax.Array
 Masks = tuple[Array | None, Array | None]  # of self- and of cross-attention
 _static = functools.partial(struct.field, pytree_node=False)
 
+# What the forward pass keeps of a layer, besides what goes in, for the gradients.
+_REMAT_POLICIES = {
+  # The products with weights, though not those of attention.
+  'minimal': jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
+  'full': jax.checkpoint_policies.nothing_saveable,
+}
+
 
 @struct.dataclass
 class T5Config:
@@ -64,6 +71,9 @@ class T5Config:
   weights that depend on the prefix: `genret.models.pawa`. With `adapter_dim` (0 for
   none) a bottleneck of so many dimensions is behind each feed-forward block of the
   encoder and the decoder: `genret.models.adapters`.
+  `remat_policy` saves memory in training: with 'minimal' the gradients compute
+  anew what a layer makes of its products with weights, with 'full' the whole layer
+  (Chen et al., 2016, https://arxiv.org/abs/1604.06174); 'none' keeps everything.
   """
 
   vocab_size: int = _static()
@@ -85,8 +95,14 @@ class T5Config:
   pawa_layers: int = _static(default=0)
   pawa_first_token: int = _static(default=0)
   adapter_dim: int = _static(default=0)
+  remat_policy: str = _static(default='none')
 
   def __post_init__(self) -> None:
+    if self.remat_policy not in ('none', *_REMAT_POLICIES):
+      raise ValueError(
+        f'Expected a remat_policy of none, {", ".join(_REMAT_POLICIES)}, got '
+        f'{self.remat_policy!r}; choose one.'
+      )
     if self.adapter_dim < 0:
       raise ValueError(
         f'Expected adapter_dim of at least 0, got {self.adapter_dim}; 0 is for a '
@@ -167,6 +183,20 @@ def _residual(
   return x + dropout(cfg.dropout_rate)(y, deterministic=deterministic)
 
 
+def _call(
+  cfg: T5Config, layer: nn.Module, *arguments: Any, **mode: Any
+) -> Array:
+  """A layer's output; what `remat_policy` does not keep is computed again."""
+
+  def call(layer: Any, *arguments: Any) -> Array:
+    return layer(*arguments, **mode)
+
+  if cfg.remat_policy == 'none' or mode.get('decode'):
+    return call(layer, *arguments)
+  policy = _REMAT_POLICIES[cfg.remat_policy]
+  return nn.remat(call, policy=policy)(layer, *arguments)
+
+
 class EncoderLayer(nn.Module):
   """Self-attention and a feed-forward block."""
 
@@ -202,7 +232,8 @@ class Encoder(nn.Module):
     biases = _position_biases(cfg, layers, x.shape[1], bidirectional=True)
     x = dropout(cfg.dropout_rate)(x, **mode)
     for i, bias in enumerate(biases):
-      x = EncoderLayer(cfg, name=f'layers_{i}')(x, mask, bias, **mode)
+      layer = EncoderLayer(cfg, name=f'layers_{i}')
+      x = _call(cfg, layer, x, mask, bias, **mode)
     x = RMSNorm(cfg.dtype, name='encoder_norm')(x)
     # The one dropout that T5X draws for each position on its own.
     return nn.Dropout(rate=cfg.dropout_rate)(x, **mode)
@@ -297,7 +328,8 @@ class Decoder(nn.Module):
     for layer, keys_values, bias in zip(
       self.layers, cross, biases, strict=True
     ):
-      x = layer(x, keys_values, masks, bias, decode=decode, **mode)
+      arguments = (x, keys_values, masks, bias)
+      x = _call(cfg, layer, *arguments, decode=decode, **mode)
     x = RMSNorm(cfg.dtype, name='decoder_norm')(x)
     return dropout(cfg.dropout_rate)(x, **mode)
 

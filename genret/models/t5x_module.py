@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from flax import linen as nn
 
+from genret import jit_arguments
 from genret.models import checkpoints
 from genret.models.t5 import Transformer
 
@@ -36,7 +37,7 @@ class _Started(Transformer):
 
   @nn.nowrap
   def init(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """As `Module.init`; inside jit the parameters become constants.
+    """As `Module.init`; inside jit the parameters become arguments.
 
     Raises:
       ValueError: if the parameters are of other shapes than the module's.
@@ -44,4 +45,4 @@ class _Started(Transformer):
     variables = Transformer(self.config).init(*args, **kwargs)
     with jax.ensure_compile_time_eval():  # T5X calls this inside jit
       params = checkpoints.load_params_like(self.folder, variables['params'])
-    return {**variables, 'params': params}
+    return {**variables, 'params': jit_arguments.as_arguments(params)}
