@@ -95,13 +95,16 @@ def copy_docids(source: Path, target: Path) -> None:
     )
   temporary = target.with_name(f'.{target.name}.{os.getpid()}')
   shutil.rmtree(temporary, ignore_errors=True)
-  shutil.copytree(
-    source,
-    temporary,
-    ignore=shutil.ignore_patterns('tfds'),
-    copy_function=_link,
-  )
-  os.replace(temporary, target)
+  try:
+    shutil.copytree(
+      source,
+      temporary,
+      ignore=shutil.ignore_patterns('tfds'),
+      copy_function=_link,
+    )
+    os.replace(temporary, target)
+  finally:
+    shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _name(folder: Path) -> tuple[str, str | None]:
@@ -115,6 +118,16 @@ def _link(source: str, target: str) -> None:
     os.link(source, target)
   except OSError:  # another file system, or one without links
     shutil.copy2(source, target)
+
+
+def last_logged_step(folder: str | os.PathLike[str]) -> int:
+  """The last step in the log of a run; 0 where it has no log."""
+  try:
+    lines = (Path(folder) / 'log.jsonl').read_text(encoding='utf-8').split('\n')
+  except FileNotFoundError:
+    return 0
+  whole = lines[:-1]  # A line that is being written has no end as yet.
+  return int(json.loads(whole[-1])['step']) if whole else 0
 
 
 def vocabulary_file(

@@ -26,7 +26,7 @@ import sentencepiece
 from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
-from genret import metrics
+from genret import metrics, run_folders
 from genret import vocabulary as vocabulary_lib
 from genret.constraints import protocol
 from genret.constraints.repeated import ambiguous_identifier, repeated
@@ -143,11 +143,20 @@ class Searcher:
 
     Warns:
       UserWarning: if the corpus is gone; hits then come without text, and a
-        dual encoder is not opened.
+        dual encoder is not opened. And if the model is the untrained one,
+        where the run's log says that it was trained.
     """
     folder = Path(run_folder)
     settings = _run_settings(folder)
     config, params = checkpoints.load_model(folder, step=step)
+    logged = run_folders.last_logged_step(folder)
+    if step is None and logged and not checkpoints.newest_step(folder):
+      warnings.warn(
+        f'{folder} has no checkpoint but that of step 0, the untrained model, '
+        f'though its log reaches step {logged}; it was copied in part, or is '
+        'being trained.',
+        stacklevel=2,
+      )
     found = identifiers_lib.load(folder / DOCIDS_FOLDER)
     return make_searcher(
       Transformer(config),

@@ -51,8 +51,10 @@ class SeqioExamples:
       [B, L].
 
     Raises:
-      ValueError: at iteration, where a task has no examples.
+      ValueError: for a task without a training split; at iteration, for one
+        without examples.
     """
+    self._check_split()
     tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
     dataset = seqio.get_dataset(
       self.name,
@@ -83,7 +85,11 @@ class SeqioExamples:
 
     Returns:
       By task, int32 'inputs' [at most T] and 'targets' [at most L].
+
+    Raises:
+      ValueError: for a task without a training split.
     """
+    self._check_split()
     tf.config.set_visible_devices([], 'GPU')
 
     def of_task(task: seqio.Task) -> Iterator[Batch]:
@@ -107,6 +113,16 @@ class SeqioExamples:
       return {found: 1.0}
     rates = {task: float(found.get_rate(task)) for task in found.tasks}
     return {task: rate for task, rate in rates.items() if rate}
+
+  def _check_split(self) -> None:
+    """seqio leaves a task out of a mixture where it has no such split."""
+    for task in self.rates():
+      if 'train' not in task.splits:
+        raise ValueError(
+          f"Expected a split 'train' of {task.name}, found "
+          f'{", ".join(task.splits) or "none"}; add training queries to the '
+          'corpus, or leave that task out of the mixture (a rate of 0).'
+        )
 
 
 def _endless(dataset: tf.data.Dataset, name: str) -> Iterator[Batch]:

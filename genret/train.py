@@ -91,7 +91,7 @@ def train(
     module: the model.
     mixture_or_task_name: what to train on, a name in seqio's registries, or a
       folder of `genret examples tokens`, for which neither seqio nor TensorFlow
-      is imported.
+      is needed.
     task_feature_lengths: 'inputs' and 'targets', in tokens; targets at least
       the longest identifier plus 1 for the end-of-sequence, or what a dual
       encoder reads of a document.
@@ -164,6 +164,10 @@ def train(
   optimizer = optimizer or optax.adafactor(1e-3)
   step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
   _check_batch(batch_size, microbatches)
+  if not 0 <= seed < 2**32:
+    raise ValueError(
+      f'Expected a seed from 0 to 4294967295, got {seed}; set another.'
+    )
   _check_best(keep_best, eval_period)
   profile = profiling.Window(
     Path(model_dir) / 'profile', profile_steps, train_steps
@@ -435,7 +439,7 @@ def _check(
 
 def _check_batch(batch_size: int, microbatches: int) -> None:
   devices = jax.local_device_count()
-  if batch_size % (devices * microbatches):
+  if batch_size < 1 or batch_size % (devices * microbatches):
     raise ValueError(
       f'Expected a batch size that {devices} devices divide, and {microbatches} '
       f'microbatches on each, got {batch_size}; set a multiple of '

@@ -261,6 +261,21 @@ def test_parameters_of_another_model_are_refused(copy, change, message):
     checkpoints.load_model(copy)
 
 
+# orbax leaves futures of what it was reading behind.
+@pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
+def test_a_damaged_checkpoint_is_told_in_a_sentence(copy):
+  assert checkpoints.newest_step(copy) == 9
+  shutil.rmtree(copy / checkpoints.CHECKPOINTS / '9' / 'params' / 'd')
+  with pytest.raises(
+    ValueError, match=r'whole checkpoint in .*/9, .*copy it again'
+  ):
+    checkpoints.load_model(copy)
+  shutil.rmtree(copy / checkpoints.CHECKPOINTS / '9')
+  assert checkpoints.newest_step(copy) == 7
+  (copy / checkpoints.CHECKPOINTS / '8.orbax-checkpoint-tmp').mkdir()
+  assert checkpoints.newest_step(copy) == 7
+
+
 KILLED = """
 import os, signal, sys
 import jax.numpy as jnp

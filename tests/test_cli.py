@@ -28,6 +28,7 @@ def main(argv):
   'wrong_value': 'def main(argv): raise ValueError("Expected 1,\\n  got 2.")\n',
   'no_file': 'def main(argv): open(argv[0])\n',
   'stopped': 'def main(argv): raise KeyboardInterrupt\n',
+  'no_room': 'import shutil\ndef main(argv): shutil.copytree(argv[0], argv[1])\n',
   'our_bug': 'def main(argv): return {}["key"]\n',
   'typo': 'import genret.no_such_module\n',
   'unknown': 'import no_such_library\n',
@@ -98,7 +99,7 @@ def test_unknown_command_lists_the_valid_ones(planted, capsys):
   assert tools.main(['quickstrat']) == 2
   assert capsys.readouterr().err == (
     "genret: 'quickstrat' is no command; the commands are greets, heavy, late, "
-    'loud, no-file, not-there, our-bug, stopped, two-words, typo, '
+    'loud, no-file, no-room, not-there, our-bug, stopped, two-words, typo, '
     'unknown, works, wrong-value, bench.\n'
   )
   assert tools.main(['_private']) == 2
@@ -113,6 +114,17 @@ def test_a_user_error_is_one_sentence(planted, capsys):
   assert capsys.readouterr().err == (
     "genret no-file: No such file or directory: 'gone.txt'.\n"
   )
+
+
+def test_files_that_are_not_copied_are_one_sentence(planted, capsys):
+  source = planted / 'source'
+  source.mkdir()
+  for name in ('a', 'b'):
+    (source / name).symlink_to('gone')
+  assert tools.main(['no-room', str(source), str(planted / 'to')]) == 2
+  said = capsys.readouterr().err
+  assert said.startswith('genret no-room: [Errno 2] No such file or directory')
+  assert said.endswith("', the first of 2 files.\n")
 
 
 def test_the_environment_asks_for_the_traceback(planted, monkeypatch):

@@ -78,3 +78,30 @@ def test_identifiers_are_copied_once(tmp_path):
     other.save(source)
     with pytest.raises(ValueError, match='train into another folder'):
       run_folders.copy_docids(source, target)
+
+
+def test_a_copy_that_fails_leaves_nothing(tmp_path, monkeypatch):
+  source, target = tmp_path / 'docids', tmp_path / 'run' / 'docids'
+  table('a', 'b').save(source)
+  target.parent.mkdir()
+
+  def full(*_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(run_folders, '_link', full)
+  with pytest.raises(OSError, match='No space left'):
+    run_folders.copy_docids(source, target)
+  assert not list(target.parent.iterdir())
+
+
+def test_the_last_step_of_a_log(tmp_path):
+  assert run_folders.last_logged_step(tmp_path) == 0
+  log = tmp_path / 'log.jsonl'
+  for text, step in (
+    ('', 0),
+    ('{"step": 50}\n', 50),
+    ('{"step": 50}\n{"step": 100', 50),  # still being written
+    ('{"step": 50}\n{"step": 100}\n', 100),
+  ):
+    log.write_text(text)
+    assert run_folders.last_logged_step(tmp_path) == step

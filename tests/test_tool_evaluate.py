@@ -216,3 +216,12 @@ def test_help_shows_an_example(capsys):
   assert 'default: Success@1 Success@10 RR@10 nDCG@10 R@100' in ' '.join(
     out.split()
   )
+
+
+def test_ids_of_another_corpus_are_told(files, tmp_path, capsys):
+  run = tmp_path / 'foreign'
+  run.write_text(RUN.replace(' d', ' page'))
+  assert evaluate('--run', str(run), '--qrels', files['qrels']) == 0
+  assert 'No document of' in capsys.readouterr().err
+  assert evaluate('--run', files['mine'], '--qrels', files['qrels']) == 0
+  assert capsys.readouterr().err == ''

@@ -701,6 +701,17 @@ def test_errors_are_one_sentence(search, tmp_path, words, message):
   assert os.listdir() == ['q.tsv']
 
 
+def test_empty_queries_are_told(search, run, tmp_path):
+  status, out, errors = search(' ')
+  assert (status, out) == (2, '')
+  assert 'Expected a query, got none between the quotes' in errors
+  (tmp_path / 'q.tsv').write_text('a\tbada\nb\t\n')
+  words = ('--queries', str(tmp_path / 'q.tsv'), '--output', 'o.trec')
+  status, _, errors = search(*words)
+  assert status == 0
+  assert '1 of 2 queries are empty' in errors
+
+
 def test_help_shows_examples(capsys):
   with pytest.raises(SystemExit) as error:
     tools.main(['search', '--help'])

@@ -5,6 +5,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -647,3 +648,42 @@ def test_a_mixture_with_an_empty_task_says_so(tmp_path):
       eval_period=0,
       progress=False,
     )
+
+
+def test_a_task_without_training_queries_is_refused(corpus, docids, tmp_path):
+  """seqio would leave it out, and the model would see no query."""
+  folder = docids('atomic')
+  without = tmp_path / 'corpus'
+  shutil.copytree(corpus, without)
+  (without / 'qrels' / 'train.tsv').unlink()
+  with pytest.raises(
+    ValueError, match=r"split 'train' of none_retrieval, found dev.*a rate of 0"
+  ):
+    train(without, folder, tmp_path / 'run', name='none')
+  train(without, folder, tmp_path / 'run2', name='some', rates={'chunks': 1})
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'batch_size': 0}, 'Expected a batch size that 1 devices divide.*got 0'),
+    ({'seed': -1}, 'Expected a seed from 0 to 4294967295, got -1'),
+  ],
+)
+def test_numbers_that_cannot_be_are_refused(
+  corpus, docids, tmp_path, change, message
+):
+  with pytest.raises(ValueError, match=message):
+    train(corpus, docids('atomic'), tmp_path / 'run', **change)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_a_run_copied_in_part_is_told(corpus, docids, tmp_path):
+  folder = train(corpus, docids('atomic'), tmp_path / 'run', name='copied')
+  Searcher.load(folder)
+  for step in (folder / 'checkpoints').iterdir():
+    if step.name != '0':
+      shutil.rmtree(step)
+  with pytest.warns(UserWarning, match='the untrained model, though its log'):
+    Searcher.load(folder)
+  Searcher.load(folder, step=0)  # as asked for

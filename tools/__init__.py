@@ -14,6 +14,7 @@ import importlib.util
 import os
 import pathlib
 import pkgutil
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -166,6 +167,9 @@ def _sentence(error: Exception) -> str | None:
       f'this command needs {library}, which is not installed; run '
       f"pip install 'genret[{extra}]'."
     )
+  if isinstance(error, shutil.Error):  # a list of files that were not copied
+    _, target, why = error.args[0][0]
+    return f'{why}: {target!r}, the first of {len(error.args[0])} files.'
   if isinstance(error, OSError) and error.strerror and error.filename:
     return f'{error.strerror}: {os.fsdecode(error.filename)!r}.'
   return ' '.join(str(error).split()) or type(error).__name__

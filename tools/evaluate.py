@@ -21,6 +21,7 @@ Example:
 import argparse
 import json
 import os
+import sys
 from typing import Any
 
 from genret import corpus, kilt_metrics, metrics, report, unseen
@@ -135,7 +136,17 @@ def _score(
       f'Expected a run file, found no file {path}; check the path, or '
       'write one with `genret search --queries ... --output ...`.'
     )
-  return metrics.evaluate(read_run(path, format), qrels, measures)
+  run = read_run(path, format)
+  judged, found = (
+    {doc_id for of in ids.values() for doc_id in of} for ids in (qrels, run)
+  )
+  if found and judged.isdisjoint(found):
+    print(
+      f'No document of {path} is judged: its ids are perhaps those of another '
+      'corpus',
+      file=sys.stderr,
+    )
+  return metrics.evaluate(run, qrels, measures)
 
 
 def _as_json(

@@ -1,6 +1,6 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Write training examples of SEAL, MINDER or CorpusBrain, with several processes.
+"""Write training examples: SEAL, MINDER, CorpusBrain, an experiment's tokens.
 
 An experiment reads the folder in place of the corpus: `ngrams.mixture.examples`.
 A run that was killed goes on where it was, and the files do not depend on --jobs.

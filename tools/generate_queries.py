@@ -32,6 +32,7 @@ from genret.models import checkpoints
 from genret.models.t5 import Transformer
 from genret.runs import Hit
 from genret.text_files import write_text
+from genret.tools import _arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -86,15 +87,16 @@ def _parser() -> argparse.ArgumentParser:
     help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
   add('--output', required=True, help='the .jsonl file to write')
-  for name, default, text in (
-    ('count', 20, 'draws for each document'),
-    ('input-length', 256, 'tokens that are read of a document'),
-    ('output-length', 32, 'the most tokens of a query'),
-    ('top-k', 10, 'draw among so many tokens; 0 for all'),
-    ('batch-size', 8, 'documents at a time'),
-    ('seed', 0, 'of the draws'),
+  counts = _arguments.at_least_one
+  for name, kind, default, text in (
+    ('count', counts, 20, 'draws for each document'),
+    ('input-length', counts, 256, 'tokens that are read of a document'),
+    ('output-length', counts, 32, 'the most tokens of a query'),
+    ('top-k', int, 10, 'draw among so many tokens; 0 for all'),
+    ('batch-size', counts, 8, 'documents at a time'),
+    ('seed', _arguments.seed, 0, 'of the draws'),
   ):
-    add(f'--{name}', type=int, default=default, help=f'{text} [{default}]')
+    add(f'--{name}', type=kind, default=default, help=f'{text} [{default}]')
   add('--temperature', type=float, default=1.0, help='of the draws [1]')
   add('--top-p', type=float, default=1.0, help='nucleus of the draws [1]')
   add('--prefix', default='', help='put before title and text')

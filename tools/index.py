@@ -88,7 +88,11 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
     required=True,
     help='a BEIR or KILT folder, a file, genret:NAME or ir_datasets:NAME',
   )
-  add('--output', required=True, help='the folder to write')
+  add(
+    '--output',
+    required=True,
+    help='the folder to write; identifiers in it are replaced',
+  )
   add(
     '--vocabulary',
     help="a SentencePiece model, or `bytes` for ByT5's; default: train one",
@@ -126,7 +130,12 @@ def _add_docids(docids: argparse.ArgumentParser) -> None:
     metavar='NAME=VALUE',
     help='an argument of the scheme, such as k=10 or collisions=share',
   )
-  add('--seed', type=_arguments.seed, default=0)
+  add(
+    '--seed',
+    type=_arguments.seed,
+    default=0,
+    help='of latent vectors, clusters and draws [0]',
+  )
 
 
 def _add_fm(fm: argparse.ArgumentParser) -> None:
@@ -229,7 +238,11 @@ def _docids(arguments: argparse.Namespace) -> dict[str, str]:
     seed=arguments.seed,
     options=options,
   )
-  return _summary(table)
+  rows = _summary(table)
+  silent = sum(not d.read_with('') for d in collection.documents)
+  if silent:
+    rows['documents'] += f' ({silent:,} without title and text)'
+  return rows
 
 
 def _check_extension(arguments: argparse.Namespace) -> None:

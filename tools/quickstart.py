@@ -95,7 +95,8 @@ def main(argv: Sequence[str]) -> int:
   )
   print(_verdict(report))
   question = 'what is the highest mountain range outside asia'
-  print(f'Ask it:  genret search --run {folder} "{question}"')
+  called = sys.argv[0] if Path(sys.argv[0]).name == 'genret' else 'genret'
+  print(f'Ask it:  {called} search --run {folder} "{question}"')
   return 0
 
 

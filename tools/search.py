@@ -60,6 +60,10 @@ def main(argv: Sequence[str]) -> int:
     _check_output(Path(arguments.html), '--html')
   searcher = Searcher.load(arguments.run)
   _adjust(searcher, arguments)
+  if arguments.query is not None and not arguments.query.strip():
+    raise ValueError(
+      'Expected a query, got none between the quotes; ask something.'
+    )
   if arguments.query is None:
     _converse(searcher, arguments)
     return 0
@@ -257,6 +261,13 @@ def _search_file(arguments: argparse.Namespace) -> None:
     _check_output(Path(arguments.html), '--html')
   form = query_form(arguments.run)
   queries = list(read_queries(arguments.queries, form=form))
+  empty = sum(not query.text.strip() for query in queries)
+  if empty:
+    print(
+      f'{empty:,} of {len(queries):,} queries are empty; what is found for them '
+      'means nothing',
+      file=sys.stderr,
+    )
   if _format(arguments) == 'trec':
     _check_words((query.query_id for query in queries), 'query id')
   searcher = Searcher.load(arguments.run)

@@ -18,6 +18,7 @@ import json
 import logging
 import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,8 @@ def parse_config(
       gin.parse_config_files_and_bindings(list(gin_files), list(bindings))
   except OSError as error:
     raise ValueError(
-      f'Expected gin files in the current folder, in --gin_search_paths or '
-      f'in {own}: {" ".join(str(error).split())}.'
+      f'Expected gin files in the current folder, in --gin_search_paths or in '
+      f'{own}, found none of one of these names: {", ".join(gin_files)}.'
     ) from error
   except (SyntaxError, NameError, TypeError, ValueError) as error:
     raise ValueError(
@@ -250,7 +251,13 @@ def main(argv: Sequence[str]) -> int:
   if arguments.pseudo_queries is not None and arguments.report is None:
     parser.error('expected --report with --pseudo-queries, got none.')
   parse_words(parser, arguments, rest)
-  folder = run()
+  try:
+    folder = run()
+  except KeyboardInterrupt:
+    print(
+      'the same command again goes on from the last checkpoint', file=sys.stderr
+    )
+    raise
   if arguments.report is not None:
     report(
       folder,

@@ -8,10 +8,11 @@ orbax writes a step under a temporary name and renames it: what has a name is
 complete.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -195,13 +196,14 @@ def restore_step(
     lambda path, _: wanted[_name(path)],
     _stored(manager, step, 'optimizer'),
   )
-  restored = manager.restore(
-    step,
-    args=ocp.args.Composite(
-      params=ocp.args.StandardRestore(_abstract(params)),
-      optimizer=ocp.args.StandardRestore(like),
-    ),
-  )
+  with _whole(manager, step):
+    restored = manager.restore(
+      step,
+      args=ocp.args.Composite(
+        params=ocp.args.StandardRestore(_abstract(params)),
+        optimizer=ocp.args.StandardRestore(like),
+      ),
+    )
   found = _by_name(restored['optimizer'])
   return restored['params'], jax.tree.map_with_path(
     lambda path, _: found[_name(path)], optimizer
@@ -250,13 +252,20 @@ def load_model(
       f'as in {CONFIG_FILE}',
       f'restore the {CONFIG_FILE} that was written with it',
     )
-    params = manager.restore(
-      step,
-      args=ocp.args.Composite(
-        params=ocp.args.StandardRestore(_abstract(shapes))
-      ),
-    )['params']
+    with _whole(manager, step):
+      params = manager.restore(
+        step,
+        args=ocp.args.Composite(
+          params=ocp.args.StandardRestore(_abstract(shapes))
+        ),
+      )['params']
   return config, params
+
+
+def newest_step(run_folder: str | os.PathLike[str]) -> int:
+  """The step of the newest checkpoint, by the names of folders; 0 for none."""
+  names = [path.name for path in Path(run_folder, CHECKPOINTS).iterdir()]
+  return max((int(name) for name in names if name.isdigit()), default=0)
 
 
 def load_optimizer(
@@ -321,7 +330,21 @@ def _check_stored(
 def _stored(manager: ocp.CheckpointManager, step: int, item: str) -> Any:
   """What one item of a checkpoint holds: a tree of shapes and types."""
   folder = manager.directory / str(step) / item
-  return ocp.StandardCheckpointHandler().metadata(folder).tree
+  with _whole(manager, step):
+    return ocp.StandardCheckpointHandler().metadata(folder).tree
+
+
+@contextlib.contextmanager
+def _whole(manager: ocp.CheckpointManager, step: int) -> Iterator[None]:
+  """Words what orbax raises where files are missing or damaged."""
+  try:
+    yield
+  except Exception as error:  # of any type, and pages long
+    first = ' '.join(str(error).split())[:80]
+    raise ValueError(
+      f'Expected a whole checkpoint in {manager.directory / str(step)}, it cannot '
+      f'be read ({first}...); copy it again, or choose another step.'
+    ) from error
 
 
 def _by_name(tree: Any) -> dict[str, Any]:
