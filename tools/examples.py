@@ -12,6 +12,8 @@ Example:
   genret examples --corpus my_beir_folder --output examples --recipe minder \\
     --pseudo-queries pseudo_queries.jsonl --option supervised.queries=8
   genret examples corpusbrain --corpus kilt --docids titles --output cache
+  genret examples tokens --gin_file=runs/genret_train.gin \\
+    --gin_file=experiments/quickstart.gin --output tokens
 """
 
 import argparse
