@@ -313,8 +313,8 @@ def test_the_section_of_the_page_runs(tmp_path, monkeypatch, capsys):
   text = PAGE.read_text(encoding='utf-8')
   section = text.split('## New pages (CorpusBrain++)')[1].split('\n## ')[0]
   blocks = re.findall(r'^```(\w*)\n(.*?)^```$', section, re.M | re.S)
-  commands, learning, flags, measuring = (block for _, block in blocks)
-  assert [name for name, _ in blocks] == ['', 'python', '', 'python']
+  assert [name for name, _ in blocks] == ['', 'python', '', '', 'python']
+  commands, learning, writing, flags, measuring = (block for _, block in blocks)
   monkeypatch.chdir(tmp_path)
   write_kilt(tmp_path / 'kilt', words=140)
   slots = [
@@ -358,6 +358,16 @@ def test_the_section_of_the_page_runs(tmp_path, monkeypatch, capsys):
   pages = meta['pages'][1] + len(namespace['chosen'])
   assert lines['dialogue'] == pages
   assert lines['slot_filling'] == 3 * pages
+  # The same pages and styles as tasks.
+  of_session = kilt_pages.read_pages('sessions/session_1')
+  new_pages = [page.page_id for page in of_session]
+  pathlib.Path('new_and_old.txt').write_text('\n'.join(new_pages))
+  words = writing.replace('\\\n', ' ').split()
+  assert words[0] == 'genret'
+  # These titles have no '|', so that their vocabulary cannot spell it.
+  assert tools.main([*words[1:], '--own-title-only']) == 0
+  out = capsys.readouterr().out
+  assert re.search(rf'slot_filling +{3 * len(new_pages):,}', out), out
   for file in re.findall(r'--gin_file=(\S+)', flags):
     assert (PAGE.parent.parent / 'gin_configs' / file).is_file()
   exec(compile(measuring, 'docs/kilt.md', 'exec'), namespace)

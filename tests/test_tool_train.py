@@ -41,7 +41,7 @@ def clear_gin():
     ([], 'Expected MODEL_DIR to be set, got nothing'),
     (
       ['--gin.MODEL_DIR="x"', '--gin.DOCIDS="y"', '--gin.TRAINSTEPS=3'],
-      'a macro that the experiment reads, got TRAINSTEPS; perhaps TRAIN_STEPS.',
+      'a macro that the experiment reads, got TRAINSTEPS; perhaps TRAIN_STEPS',
     ),
   ],
 )
