@@ -35,7 +35,8 @@ quickstart: $(VENV)/installed-run
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest -m 'not slow and not wheel' \
-	  --numprocesses auto --dist loadfile --cov --cov-report=term $(ARGS)
+	  --numprocesses auto --dist loadfile --no-loadscope-reorder \
+	  --cov --cov-report=term $(ARGS)
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check --quiet --output-format concise . || \

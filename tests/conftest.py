@@ -53,6 +53,14 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update(name, value)
 
 
+# Files of minutes: the last file should not keep one worker busy alone.
+_FIRST = ('test_quickstart.py', 'test_experiments.py', 'test_train.py')
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  items.sort(key=lambda item: item.path.name not in _FIRST)  # else as it was
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
   # Optax's schedules mix step counts and rates: its tests are marked `optax`.
