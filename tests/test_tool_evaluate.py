@@ -225,3 +225,14 @@ def test_ids_of_another_corpus_are_told(files, tmp_path, capsys):
   assert 'No document of' in capsys.readouterr().err
   assert evaluate('--run', files['mine'], '--qrels', files['qrels']) == 0
   assert capsys.readouterr().err == ''
+
+
+def test_a_part_of_which_nothing_is_found_is_no_other_corpus(tmp_path, capsys):
+  unseen = unseen_documents([f'd{n}' for n in range(20)], 0.5, 0)
+  seen = sorted({f'd{n}' for n in range(20)} - unseen)[0]
+  qrels, run = tmp_path / 'qrels', tmp_path / 'run'
+  qrels.write_text(f'q1 0 {seen} 1\nq2 0 {min(unseen)} 1\n')
+  run.write_text(f'q1 Q0 {seen} 1 1.0 a\nq2 Q0 {seen} 1 1.0 a\n')
+  words = ('--run', str(run), '--qrels', str(qrels), '--unseen-share', '0.5')
+  assert evaluate(*words) == 0
+  assert capsys.readouterr().err == ''

@@ -28,6 +28,9 @@ from genret import corpus, kilt_metrics, metrics, report, unseen
 from genret.run_formats import FORMATS, read_run
 from genret.tools import _arguments, _evaluate_kilt
 
+# {query_id: {doc_id: score}}
+_Run = dict[str, dict[str, float]]
+
 
 def main(argv: list[str]) -> int:
   """Runs the command; see the module docstring."""
@@ -51,11 +54,14 @@ def main(argv: list[str]) -> int:
     )
   qrels = corpus.read_qrels(args.qrels)
   args.measures = args.measures or list(metrics.MEASURES)
-  parts = _parts(args, qrels)
-  result = _score(args.run, args.format, qrels, args.measures)
+  run = _read(args.run, args.format, qrels)
+  parts = _parts(args, run, qrels)
+  result = metrics.evaluate(run, qrels, args.measures)
   baseline, p_values = None, {}
   if args.baseline is not None:
-    baseline = _score(args.baseline, args.format, qrels, args.measures)
+    baseline = metrics.evaluate(
+      _read(args.baseline, args.format, qrels), qrels, args.measures
+    )
     p_values = metrics.significance(result, baseline, seed=args.seed)
   if args.json:
     print(
@@ -115,22 +121,21 @@ def _parse(argv: list[str]) -> argparse.Namespace:
 
 
 def _parts(
-  args: argparse.Namespace, qrels: corpus.Qrels
+  args: argparse.Namespace, run: _Run, qrels: corpus.Qrels
 ) -> dict[str, metrics.Evaluation]:
   """The run on queries for seen and for unseen documents, where wanted."""
   if not args.unseen_share:
     return {}
   parts = unseen.split_queries(qrels, args.unseen_share, args.unseen_seed)
   return {
-    part: _score(args.run, args.format, of, args.measures)
+    part: metrics.evaluate(run, of, args.measures)
     for part, of in parts.items()
     if of
   }
 
 
-def _score(
-  path: str, format: str, qrels: corpus.Qrels, measures: list[str]
-) -> metrics.Evaluation:
+def _read(path: str, format: str, qrels: corpus.Qrels) -> _Run:
+  """A run; says so where its documents are none of those that are judged."""
   if not os.path.isfile(path):
     raise FileNotFoundError(
       f'Expected a run file, found no file {path}; check the path, or '
@@ -146,7 +151,7 @@ def _score(
       'corpus',
       file=sys.stderr,
     )
-  return metrics.evaluate(run, qrels, measures)
+  return run
 
 
 def _as_json(
