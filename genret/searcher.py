@@ -149,14 +149,15 @@ class Searcher:
     folder = Path(run_folder)
     settings = _run_settings(folder)
     config, params = checkpoints.load_model(folder, step=step)
-    logged = run_folders.last_logged_step(folder)
-    if step is None and logged and not checkpoints.newest_step(folder):
-      warnings.warn(
-        f'{folder} has no checkpoint but that of step 0, the untrained model, '
-        f'though its log reaches step {logged}; it was copied in part, or is '
-        'being trained.',
-        stacklevel=2,
-      )
+    if step is None and not checkpoints.newest_step(folder):
+      logged = run_folders.last_logged_step(folder)
+      if logged:
+        warnings.warn(
+          f'{folder} has no checkpoint but that of step 0, the untrained model, '
+          f'though its log reaches step {logged}; it was copied in part, or is '
+          'being trained.',
+          stacklevel=2,
+        )
     found = identifiers_lib.load(folder / DOCIDS_FOLDER)
     return make_searcher(
       Transformer(config),
