@@ -104,22 +104,25 @@ class SeqioExamples:
         )
         yield from dataset.as_numpy_iterator()
 
-    return {task.name: of_task(task) for task in self.rates()}
+    return {
+      name: of_task(seqio.get_mixture_or_task(name)) for name in self.rates()
+    }
 
-  def rates(self) -> dict[seqio.Task, float]:
+  def rates(self) -> dict[str, float]:
     """How often each task is drawn, in proportion; tasks at 0 are left out."""
     found = seqio.get_mixture_or_task(self.name)
     if not isinstance(found, seqio.Mixture):
-      return {found: 1.0}
-    rates = {task: float(found.get_rate(task)) for task in found.tasks}
-    return {task: rate for task, rate in rates.items() if rate}
+      return {found.name: 1.0}
+    rates = {task.name: float(found.get_rate(task)) for task in found.tasks}
+    return {name: rate for name, rate in rates.items() if rate}
 
   def _check_split(self) -> None:
     """seqio leaves a task out of a mixture where it has no such split."""
-    for task in self.rates():
+    for name in self.rates():
+      task = seqio.get_mixture_or_task(name)
       if 'train' not in task.splits:
         raise ValueError(
-          f"Expected a split 'train' of {task.name}, found "
+          f"Expected a split 'train' of {name}, found "
           f'{", ".join(task.splits) or "none"}; add training queries to the '
           'corpus, or leave that task out of the mixture (a rate of 0).'
         )

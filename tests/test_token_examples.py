@@ -207,7 +207,7 @@ def test_an_experiment_is_written_pass_by_pass(experiment, capsys):
     chunk_lengths=(2, 4),
   )
   seqio_side = SeqioExamples(name)
-  rates = {task.name: rate for task, rate in seqio_side.rates().items()}
+  rates = seqio_side.rates()
   assert dict(zip(found.tasks, found.rates, strict=True)) == rates
   assert {name[-6:]: rate for name, rate in rates.items()} == {
     'rieval': 2,

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     arguments.output,
     examples.name,
     {name: _shown(name, of_task) for name, of_task in passes.items()},
-    {task.name: rate for task, rate in examples.rates().items()},
+    examples.rates(),
     lengths,
   )
   checkpoints.save_config(arguments.output, bound['module'].config)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -251,14 +252,10 @@ def _t5x(
       num_microbatches=None,
     )
 
-  def again() -> Iterator[Batch]:
-    while True:
-      yield batch
-
   def run() -> Any:
     with warnings.catch_warnings():
       warnings.simplefilter('ignore')
-      loop.train(again(), steps).result()
+      loop.train(itertools.repeat(batch), steps).result()
     return loop.train_state.params
 
   return run
@@ -308,7 +305,7 @@ def _pipeline(args: argparse.Namespace) -> list[Line]:
       Path(folder) / 'tokens',
       name,
       SeqioExamples(name).passes(lengths, 1, seed=0),
-      {task.name: rate for task, rate in SeqioExamples(name).rates().items()},
+      SeqioExamples(name).rates(),
       lengths,
     )
     streams: dict[str, Iterator[Batch]] = {
@@ -350,10 +347,6 @@ def _step_seconds(
   first = next(iter(streams.values()))
   batch = next(first)
 
-  def again() -> Iterator[Batch]:
-    while True:
-      yield batch
-
   def turn(stream: Iterator[Batch]) -> Callable[[], None]:
     def run() -> None:
       pending = []
@@ -368,7 +361,7 @@ def _step_seconds(
     return run
 
   turns = {name: turn(stream) for name, stream in streams.items()}
-  turns['one batch'] = turn(again())
+  turns['one batch'] = turn(itertools.repeat(batch))
   _measure.say(f'input pipeline: {", ".join(turns)}')
   times = _measure.alternate(turns, args.repeats)
   return {name: time.median for name, time in times.items()}
