@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -38,7 +37,7 @@ from genret.docids.table import DocidTable
 from genret.evaluate import evaluate_searcher, split_queries
 from genret.losses import TokenLosses
 from genret.models import checkpoints
-from genret.models.t5 import Transformer
+from genret.models.t5 import Transformer, initial_params
 from genret.objectives import CrossEntropy, Objective, describe
 from genret.ranking.ngrams import Scoring
 from genret.run_folders import DOCIDS_FOLDER
@@ -236,9 +235,8 @@ def train(
   everywhere = NamedSharding(mesh, PartitionSpec())
   split_batch = NamedSharding(mesh, PartitionSpec('data'))
   init_key, dropout_key = jax.random.split(jax.random.key(seed))
-  params = jax.jit(functools.partial(_init, module), out_shardings=everywhere)(
-    init_key
-  )
+  init = functools.partial(initial_params, module)
+  params = jax.jit(init, out_shardings=everywhere)(init_key)
   state = (params, jax.jit(optimizer.init, out_shardings=everywhere)(params))
 
   with contextlib.ExitStack() as closing:
@@ -373,13 +371,6 @@ def train(
     if stop.requested:  # as the end was measured: nothing may follow it here
       leave(train_steps)
   return run_folder
-
-
-def _init(module: Transformer, key: jax.Array) -> Any:
-  tokens = jnp.ones((1, 1), jnp.int32)
-  return module.init(key, tokens, tokens, tokens, enable_dropout=False)[
-    'params'
-  ]
 
 
 def _examples(name: str | os.PathLike[str], use_cached: bool) -> Any:

@@ -6,10 +6,9 @@ import json
 import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from genret.models.t5 import T5Config, Transformer
+from genret.models.t5 import T5Config, Transformer, initial_params
 
 WORDS = [f'{a}{b}' for a in 'bdfgklmnprst' for b in ('ada', 'ilo', 'uke')]
 
@@ -59,8 +58,4 @@ def config(vocab_size: int, **changes) -> T5Config:
 def model(vocab_size: int, *, seed: int = 1, **changes):
   """Such a T5 with random weights: (module, params)."""
   module = Transformer(config(vocab_size, **changes))
-  tokens = jnp.ones((1, 1), jnp.int32)
-  variables = module.init(
-    jax.random.key(seed), tokens, tokens, tokens, enable_dropout=False
-  )
-  return module, variables['params']
+  return module, initial_params(module, jax.random.key(seed))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from genret.constraints import protocol
 from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate
 from genret.models import hugging_face
-from genret.models.t5 import T5Config, Transformer
+from genret.models.t5 import T5Config, Transformer, initial_params
 from genret.tools import _arguments, _measure, _measure_plain
 from genret.tools._measure import Line
 
@@ -136,9 +137,8 @@ def _model(args: argparse.Namespace) -> Model:
         logits_via_embedding=True,
       )
     )
-    token_1x1 = jnp.ones((1, 1), jnp.int32)
-    init = jax.jit(lambda key: module.init(key, *[token_1x1] * 3))
-    return Model(module, init(jax.random.key(0))['params'], None)
+    init = jax.jit(functools.partial(initial_params, module))
+    return Model(module, init(jax.random.key(0)), None)
   torch.manual_seed(0)
   config = transformers.T5Config(
     vocab_size=args.vocab_size,

@@ -20,6 +20,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import itertools
 import tempfile
@@ -36,7 +37,7 @@ import seqio
 
 from genret import token_examples
 from genret.docids import on_demand
-from genret.models.t5 import T5Config, Transformer
+from genret.models.t5 import T5Config, Transformer, initial_params
 from genret.objectives import Batch, CrossEntropy
 from genret.seqio_batches import SeqioExamples
 from genret.t5x_optimizer import placeable
@@ -131,10 +132,8 @@ def _engines(shape: str, args: argparse.Namespace) -> list[Line]:
   config = T5Config(**SHAPES[shape], dropout_rate=args.dropout)
   module = Transformer(config)
   batch = _random_batch(config.vocab_size, args)
-  token_1x1 = jnp.ones((1, 1), jnp.int32)
-  params = jax.jit(lambda key: module.init(key, *[token_1x1] * 3))(
-    jax.random.key(0)
-  )['params']
+  init = jax.jit(functools.partial(initial_params, module))
+  params = init(jax.random.key(0))
   params = jax.tree.map(np.asarray, params)
   runs = {'genret': _ours(module, params, batch, args.steps)}
   t5x = _measure.peer('t5x.trainer', 'T5X')
@@ -341,8 +340,7 @@ def _step_seconds(
   module = Transformer(T5Config(**SHAPES['mini'], dropout_rate=args.dropout))
   optimizer = optax.adafactor(_RATE)
   step = make_step(module, optimizer, CrossEntropy(z_loss=_Z_LOSS))
-  token_1x1 = jnp.ones((1, 1), jnp.int32)
-  params = module.init(jax.random.key(0), *[token_1x1] * 3)['params']
+  params = initial_params(module, jax.random.key(0))
   state = [(params, optimizer.init(params))]
   first = next(iter(streams.values()))
   batch = next(first)

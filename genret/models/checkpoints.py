@@ -10,6 +10,7 @@ complete.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from genret.models import adapters, pawa
-from genret.models.t5 import T5Config, Transformer
+from genret.models.t5 import T5Config, Transformer, initial_params
 from genret.text_files import write_text
 
 CONFIG_FILE = 'model.json'
@@ -237,13 +238,9 @@ def load_model(
         f'{sorted(steps) or "none"}; choose one of them, or train first.'
       )
     module = Transformer(config)
-    tokens = jnp.ones((1, 1), jnp.int32)
     shapes = jax.eval_shape(
-      lambda key: module.init(
-        key, tokens, tokens, tokens, enable_dropout=False
-      ),
-      jax.random.key(0),
-    )['params']
+      functools.partial(initial_params, module), jax.random.key(0)
+    )
     _check_stored(
       manager,
       step,

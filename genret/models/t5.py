@@ -494,6 +494,19 @@ class Transformer(nn.Module):
     )
 
 
+def initial_params(module: Transformer, key: Array) -> Any:
+  """The parameters that training starts with, at random; to be jitted.
+
+  Args:
+    module: the model.
+    key: of the random numbers.
+  """
+  tokens = jnp.ones((1, 1), jnp.int32)
+  return module.init(key, tokens, tokens, tokens, enable_dropout=False)[
+    'params'
+  ]
+
+
 def start_decoding(
   module: Transformer,
   params: Any,
