@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genret.losses import (
   TokenLosses,
@@ -27,6 +28,23 @@ from genret.models.t5 import Transformer
 from genret.vocabulary import EOS_ID
 
 Batch = Mapping[str, Any]  # arrays [batch, length], as seqio's converter names
+
+
+def teacher_forcing_batch(
+  input_BxT: np.ndarray, target_BxL: np.ndarray
+) -> Batch:
+  """Rows as a batch, as seqio's converter makes it.
+
+  Args:
+    input_BxT: tokens of the encoder, padded with 0.
+    target_BxL: what to write behind them, likewise; padding has no weight.
+  """
+  return {
+    'encoder_input_tokens': input_BxT,
+    'decoder_target_tokens': target_BxL,
+    'decoder_input_tokens': np.pad(target_BxL, ((0, 0), (1, 0)))[:, :-1],
+    'decoder_loss_weights': (target_BxL > 0).astype(np.int32),
+  }
 
 
 class Objective(Protocol):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from genret import array_folder
+from genret.objectives import Batch, teacher_forcing_batch
 
 _KIND = 'token examples'
 _VERSION = 1
@@ -68,7 +69,7 @@ class TokenExamples:
     *,
     seed: int,
     skip: int = 0,
-  ) -> Iterator[dict[str, np.ndarray]]:
+  ) -> Iterator[Batch]:
     """Endless batches, in an order that the seed fixes.
 
     The task of each example is drawn by the rates; those of a task come in
@@ -102,7 +103,7 @@ class TokenExamples:
 
   def _batches(
     self, lengths: tuple[int, int], batch_size: int, seed: int, skip: int
-  ) -> Iterator[dict[str, np.ndarray]]:
+  ) -> Iterator[Batch]:
     order = _Order(self.first_T1, self.rates, seed)
     block, skipped = divmod(skip, _BLOCK)
     shape = _BLOCK, batch_size
@@ -118,19 +119,14 @@ class TokenExamples:
 
   def _batch(
     self, example_B: np.ndarray, input_length: int, target_length: int
-  ) -> dict[str, np.ndarray]:
+  ) -> Batch:
     input_BxT = _rows(
       self.input_tokens, self.input_start_N1, example_B, input_length
     )
     target_BxL = _rows(
       self.target_tokens, self.target_start_N1, example_B, target_length
     )
-    return {
-      'encoder_input_tokens': input_BxT,
-      'decoder_target_tokens': target_BxL,
-      'decoder_input_tokens': np.pad(target_BxL, ((0, 0), (1, 0)))[:, :-1],
-      'decoder_loss_weights': (target_BxL > 0).astype(np.int32),
-    }
+    return teacher_forcing_batch(input_BxT, target_BxL)
 
 
 class _Order:

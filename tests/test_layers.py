@@ -97,7 +97,7 @@ LAYER_OF = {
   'genret.searcher': 3,
   'genret.event_files': 0,
   'genret.seqio_batches': 2.2,
-  'genret.token_examples': 0.1,
+  'genret.token_examples': 2.2,
   'genret.train': 3,
   'genret.train_step': 1.2,
   'genret.gin_configs': 4,

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import seqio
+import tensorflow as tf
 import tiny
 
 from genret import objectives
@@ -32,6 +34,31 @@ def batch_of(rows, targets):
     'decoder_target_tokens': target_BxL,
     'decoder_loss_weights': (target_BxL > 0).astype(np.int32),
   }
+
+
+def test_a_batch_is_as_seqio_makes_it():
+  rows, targets = [[5, 3, 1], [], [7]], [[4, 1], [9, 0, 8, 1], []]
+  pairs = [
+    {'inputs': np.array(a, np.int32), 'targets': np.array(b, np.int32)}
+    for a, b in zip(rows, targets, strict=True)
+  ]
+  dataset = tf.data.Dataset.from_generator(
+    lambda: iter(pairs),
+    output_signature=dict.fromkeys(
+      ('inputs', 'targets'), tf.TensorSpec([None], tf.int32)
+    ),
+  )
+  converter = seqio.EncDecFeatureConverter(pack=False)
+  converted = converter(dataset, {'inputs': 3, 'targets': 4}).batch(3)
+  (expected,) = converted.as_numpy_iterator()
+  padded = batch_of(rows, targets)
+  found = objectives.teacher_forcing_batch(
+    padded['encoder_input_tokens'], padded['decoder_target_tokens']
+  )
+  assert found.keys() == expected.keys()
+  for name, array in expected.items():
+    assert found[name].dtype == array.dtype
+    np.testing.assert_array_equal(found[name], array)
 
 
 @pytest.fixture(scope='module')

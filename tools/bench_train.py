@@ -38,7 +38,7 @@ import seqio
 from genret import token_examples
 from genret.docids import on_demand
 from genret.models.t5 import T5Config, Transformer, initial_params
-from genret.objectives import Batch, CrossEntropy
+from genret.objectives import Batch, CrossEntropy, teacher_forcing_batch
 from genret.seqio_batches import SeqioExamples
 from genret.t5x_optimizer import placeable
 from genret.tasks import retrieval
@@ -179,17 +179,12 @@ def _engines(shape: str, args: argparse.Namespace) -> list[Line]:
 
 def _random_batch(vocab_size: int, args: argparse.Namespace) -> Batch:
   rng = np.random.default_rng(0)
-  batch = {}
-  for name, length in (
-    ('encoder_input_tokens', args.input_length),
-    ('decoder_target_tokens', args.target_length),
-  ):
-    shape = args.batch_size, length
-    batch[name] = rng.integers(2, vocab_size, shape, dtype=np.int32)
-  targets_BxL = batch['decoder_target_tokens']
-  batch['decoder_input_tokens'] = np.pad(targets_BxL, ((0, 0), (1, 0)))[:, :-1]
-  batch['decoder_loss_weights'] = np.ones(targets_BxL.shape, np.int32)
-  return batch
+  return teacher_forcing_batch(
+    *(
+      rng.integers(2, vocab_size, (args.batch_size, length), dtype=np.int32)
+      for length in (args.input_length, args.target_length)
+    )
+  )
 
 
 def _ours(module: Transformer, params: Any, batch: Batch, steps: int) -> Steps:
