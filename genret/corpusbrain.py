@@ -270,7 +270,7 @@ def page_examples(
 
   Raises:
     ValueError: for a page whose title is not among the titles, and as
-      `check_separator`.
+      `check_separator` where a target lists several.
   """
   if skipped is None:
     skipped = collections.Counter()
@@ -609,7 +609,8 @@ def _example(
   titles: tuple[str, ...],
   options: Options,
 ) -> Example:
-  check_separator(titles, options.separator)
+  if len(titles) > 1:  # a title alone has no separator to be told from
+    check_separator(titles, options.separator)
   return Example(
     task=task,
     source=_joined(units),

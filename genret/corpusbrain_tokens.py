@@ -173,7 +173,7 @@ class Maker:
       as 'iss: text' or 'hip: query'.
     examples: of each task, without those that were dropped.
     anchors: `lps` and `iss` examples by how many titles they list, as
-      `corpusbrain.anchor_histogram`; before `multi_title` cuts them.
+      `corpusbrain.anchor_histogram`; without `multi_title` none.
   """
 
   skipped: collections.Counter[str]
@@ -200,6 +200,10 @@ class Maker:
     """
     self._recipe = recipe
     self._options = recipe.resolved()
+    if not recipe.multi_title:  # then no title is listed, nor has to be parted
+      self._options = dataclasses.replace(
+        self._options, title_probabilities=(1.0,)
+      )
     self._table = DocidTable.load(docids)
     self._pieces = vocabulary_lib.load_vocabulary(docids, self._table.meta)
     self._titles = corpusbrain.corpus_titles(kilt_survey.titled(titles))
@@ -208,7 +212,7 @@ class Maker:
     }
     self._row_of_title = self._rows_of_titles(titles)
     self._separator: list[int] = []
-    if recipe.multi_title and any(self._options.title_probabilities[1:]):
+    if any(self._options.title_probabilities[1:]):
       corpusbrain.check_separator(
         (title for of in self._titles.values() for title in of),
         self._options.separator,
@@ -314,9 +318,8 @@ class Maker:
       tokens = self._tokens(self._row_of_title[titles[0]])
     else:
       tokens = self._tokens(self._row_of_page[example.page_id])
-    if self._recipe.multi_title:
-      for title in titles[1:]:
-        tokens += self._separator + self._tokens(self._row_of_title[title])
+    for title in titles[1:]:
+      tokens += self._separator + self._tokens(self._row_of_title[title])
     return tokens
 
   def _tokens(self, row: int) -> list[int]:

@@ -296,7 +296,15 @@ def test_separators_that_do_not_part_are_refused(folders, separator, message):
     {'multi_title': False},
     {'options': options | {'title_probabilities': (1.0,)}},
   ):
-    Maker(Recipe(**{'options': options} | changes), titles, found.titles)
+    maker = Maker(
+      Recipe(**{'options': options} | changes), titles, found.titles
+    )
+    made = [
+      row for page in kilt_pages.read_pages(kilt) for row in maker.rows(page)
+    ]
+    assert made
+    assert all(len(row.example.titles) == 1 for row in made)
+    assert set(maker.anchors) == {0}
 
 
 def test_a_separator_of_several_pieces_is_searched_for():

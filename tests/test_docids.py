@@ -15,6 +15,7 @@ import tiny_collection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from genret import vocabulary
 from genret.corpus import Document
 from genret.docids import atomic, build, clusters, digits, quantise, text
 from genret.docids.table import DocidTable
@@ -292,7 +293,8 @@ def test_documents_without_a_name(scheme):
 
 def test_a_name_without_pieces_is_refused():
   with pytest.raises(
-    ValueError, match=r"no piece for a part of 'Ж' \(document 'd1'\); train"
+    ValueError,
+    match=r"a part of 1 of 2, first 'Ж' \(document 'd1'\); give .*unknown=keep",
   ):
     text.text_table(
       [Document('d0'), Document('d1')],
@@ -300,6 +302,24 @@ def test_a_name_without_pieces_is_refused():
       tiny_collection.pieces(),
       text_tokens=FIRST,
     )
+  with pytest.raises(ValueError, match=r'unknown of refuse, keep, got .drop.;'):
+    named('1', unknown='drop')
+
+
+@pytest.mark.parametrize('scheme', ['title', 'url'])
+def test_a_name_may_keep_what_has_no_piece(scheme):
+  table = named('1Ж2', '12', 'Ж', '1Щ2', 'Щ', scheme=scheme, unknown='keep')
+  pieces = tiny_collection.pieces()
+  kept, alone = (tuple(pieces.encode(name)) for name in ('1Ж2', 'Ж'))
+  assert vocabulary.UNK_ID in kept
+  assert identifiers(table) == [
+    kept,
+    tuple(pieces.encode('12')),
+    alone,
+    (*kept, FIRST),
+    (*alone, FIRST),
+  ]
+  assert table.collision_rate == 0
 
 
 def clustered(vectors_DxE, **options):

@@ -326,7 +326,7 @@ def test_the_section_of_the_page_runs(tmp_path, monkeypatch, capsys):
     for number in range(80)
   ]
   kilt_files.write(tmp_path / 'kilt' / 'trex-train-kilt.jsonl', slots)
-  for line in commands.splitlines():
+  for line in commands.replace('\\\n', ' ').splitlines():
     command, *words = line.split()
     assert command == 'genret'
     assert tools.main(words) == 0

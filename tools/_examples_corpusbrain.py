@@ -9,7 +9,7 @@ depend on --workers. More workers than one need Apache Beam, pip install
 'genret[beam]'; --beam-option takes them to other machines.
 
 Example:
-  genret index docids --scheme title --corpus kilt --output titles
+  genret index docids --scheme title --option unknown=keep --corpus kilt --output titles
   genret examples corpusbrain --corpus kilt --docids titles --output cache \\
     --workers 8 --withhold kilt/nq-dev-kilt.jsonl kilt/fever-dev-kilt.jsonl
   genret examples corpusbrain --corpus kilt --docids titles --output cache \\

@@ -30,12 +30,13 @@ def description(
   queries: str = '',
   max_tokens: int = 20,
   collisions: str = 'share',
+  unknown: str = 'refuse',
 ) -> DocidTable:
   """Identifiers that are the first pseudo-query of each document.
 
   Args:
     documents: D documents.
-    vocabulary: the text pieces; it must spell the queries.
+    vocabulary: the text pieces.
     first_token: ids below it are text.
     vectors: not used.
     seed: not used.
@@ -44,6 +45,7 @@ def description(
       which may hold those of the old table's documents, too.
     max_tokens: pieces that are kept of a query; 0 for all.
     collisions: as for `text.title`.
+    unknown: likewise.
 
   Raises:
     ValueError: without a file, for a document that has no query in it, and for a
@@ -74,6 +76,7 @@ def description(
     first_token=first_token,
     max_tokens=max_tokens,
     collisions=collisions,
+    unknown=unknown,
     old=old,
   )
 

@@ -17,6 +17,9 @@ from genret.docids.table import DocidTable
 
 _BLOCK = 1 << 17  # Names that are lists of pieces at a time.
 
+# What becomes of characters that the vocabulary has no piece for.
+UNKNOWN = ('refuse', 'keep')
+
 
 def text_table(
   documents: Sequence[Document],
@@ -26,6 +29,7 @@ def text_table(
   text_tokens: int,
   old: DocidTable | None = None,
   field: str = 'name',
+  unknown: str = 'refuse',
 ) -> DocidTable:
   """The table of the documents under the given names, one string each.
 
@@ -36,11 +40,13 @@ def text_table(
     text_tokens: ids that text takes, at least the pieces.
     old: the table that the documents are added to.
     field: what the names are, for errors.
+    unknown: one of UNKNOWN, see `title`.
 
   Raises:
-    ValueError: if a name is empty or has a piece that the vocabulary does not
-      know.
+    ValueError: if a name is empty, or has a character that the vocabulary has no
+      piece for and `unknown` is 'refuse'.
   """
+  codes.check_choice('unknown', unknown, UNKNOWN)
   token_DxL, lengths_D = token_rows(names, vocabulary)
   if not lengths_D.all():
     first = int(np.argmin(lengths_D))
@@ -49,12 +55,13 @@ def text_table(
       'none; add it to the corpus, or choose another scheme.'
     )
   unknown_D = (token_DxL == vocabulary_lib.UNK_ID).any(axis=1)
-  if unknown_D.any():
+  if unknown == 'refuse' and unknown_D.any():
     first = int(np.argmax(unknown_D))
     raise ValueError(
       f'Expected names that the vocabulary can spell, it has no piece for a '
-      f'part of {names[first]!r} (document {documents[first].doc_id!r}); train '
-      'the vocabulary on the names too.'
+      f'part of {unknown_D.sum():,} of {len(names):,}, first {names[first]!r} '
+      f'(document {documents[first].doc_id!r}); give a vocabulary with all '
+      'characters, or the option unknown=keep.'
     )
   return growth.table(
     documents,
@@ -135,12 +142,13 @@ def title(
   old: DocidTable | None = None,
   max_tokens: int = 0,
   collisions: str = 'token',
+  unknown: str = 'refuse',
 ) -> DocidTable:
   """Titles, as GENRE names pages (De Cao et al., ICLR 2021).
 
   Args:
     documents: D documents.
-    vocabulary: the text pieces; it must spell all titles.
+    vocabulary: the text pieces.
     first_token: ids below it are text.
     vectors: not used.
     seed: not used.
@@ -151,6 +159,10 @@ def title(
       `token`, the first keeps the bare title and each other one has a number
       behind it, so that documents can be added without renaming any; `share`,
       they have one identifier.
+    unknown: what becomes of characters that the vocabulary has no piece for:
+      `refuse`, an error; `keep`, they are its piece for the unknown, as in all
+      text that a model reads, and titles that are then equal collide. T5's own
+      vocabulary lacks many of Wikipedia's, GENRE's (of bytes) none.
 
   Raises:
     ValueError: for a document without a title, or one that cannot be spelled.
@@ -164,6 +176,7 @@ def title(
     first_token=first_token,
     max_tokens=max_tokens,
     collisions=collisions,
+    unknown=unknown,
     old=old,
   )
 
@@ -178,6 +191,7 @@ def url(
   old: DocidTable | None = None,
   max_tokens: int = 0,
   collisions: str = 'token',
+  unknown: str = 'refuse',
 ) -> DocidTable:
   """Addresses of documents, without `https://`, as SE-DSI's online system
   (Tang et al., KDD 2023) and Ultron (Zhou et al., 2022) name pages.
@@ -197,6 +211,7 @@ def url(
     first_token=first_token,
     max_tokens=max_tokens,
     collisions=collisions,
+    unknown=unknown,
     old=old,
   )
 
@@ -210,6 +225,7 @@ def named_table(
   first_token: int,
   max_tokens: int,
   collisions: str,
+  unknown: str = 'refuse',
   old: DocidTable | None = None,
 ) -> DocidTable:
   """The table of documents under names that may be equal.
@@ -218,10 +234,11 @@ def named_table(
     documents: D documents.
     names: D strings.
     field: what the names are, for errors.
-    vocabulary: the text pieces; it must spell all names.
+    vocabulary: the text pieces.
     first_token: ids below it are text.
     max_tokens: pieces that are kept of a name; 0 for all.
     collisions: as `title` takes it.
+    unknown: likewise.
     old: likewise.
 
   Raises:
@@ -229,7 +246,12 @@ def named_table(
   """
   codes.check_choice('collisions', collisions, codes.COLLISIONS)
   found = text_table(
-    documents, names, vocabulary, text_tokens=first_token, field=field
+    documents,
+    names,
+    vocabulary,
+    text_tokens=first_token,
+    field=field,
+    unknown=unknown,
   )
   row_DxL, lengths_D = found.token_rows_DxL, found.lengths_D
   if max_tokens > 0:
