@@ -17,6 +17,7 @@ and `convert_kilt_to_fairseq`). Where this differs from that program:
   are whatever the provenance says, in the trie or not.
 """
 
+import functools
 import html
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -60,10 +61,10 @@ class Titles:
   * A chain is followed to the first name that is a page's.
   * A chain that ends in no page, or in a circle, leads nowhere.
 
-  Pages of one title share the target. The identifiers of `docids.text.title` give
-  its bare form to the first of them, in the order of the corpus, and number the
-  others (or share it, with `collisions='share'`), so that a title by itself means
-  the first. Pages whose titles differ in nothing but what `canonical_title` evens
+  The identifiers of `docids.text.title` give the bare form of a title that several
+  pages have to the first of them, in the order of the corpus, and number the others
+  (or share it, with `collisions='share'`), so that a title by itself means the first;
+  the id of a page tells them apart. Pages whose titles differ in nothing but what `canonical_title` evens
   out ('IPod' and 'iPod') keep both: a name that is spelled as one of them means
   it, any other spelling the first.
 
@@ -126,6 +127,19 @@ class Titles:
     Returns:
       None for a name that leads to no page.
     """
+    page = self.page(name)
+    return None if page is None else self._title[page]
+
+  def page(self, name: str, page_id: str | None = None) -> str | None:
+    """The id of the page that a name stands for.
+
+    Args:
+      name: as for `resolve`.
+      page_id: tells which one, where several pages have that title.
+
+    Returns:
+      None for a name that leads to no page.
+    """
     key = kilt_pages.canonical_title(name)
     passed = set()
     while key not in self._first:
@@ -133,8 +147,11 @@ class Titles:
         return None
       passed.add(key)
       key = self._redirects[key]
-    titles = [self._title[page] for page in self._pages.get(key, ())]
-    return name if name in titles else self._title[self._first[key]]
+    pages = self._pages.get(key, [self._first[key]])
+    if page_id in pages:
+      return page_id
+    spelled = [page for page in pages if self._title[page] == name]
+    return (spelled or pages)[0]
 
 
 def read_redirects(path: PathLike) -> dict[str, str]:
@@ -367,11 +384,46 @@ def gold_titles(
     ValueError: naming the record, for a score that is no number, and without
       `on_unknown` for evidence that leads to no title.
   """
+  of = _named if titles is None else functools.partial(_title, titles)
+  return _gold(record, of, bleu, on_unknown)
+
+
+def gold_pages(
+  record: KiltRecord,
+  *,
+  titles: Titles,
+  bleu: float = BLEU,
+  on_unknown: Callable[[KiltRecord, Mapping[str, Any]], object] | None = None,
+) -> tuple[str, ...]:
+  """The ids of the pages that answer a record, each once.
+
+  The pages of `gold_titles`; of several pages with one title, that which the
+  evidence names by its id.
+
+  Args:
+    record: a gold record.
+    titles: those of the corpus.
+    bleu: as for `gold_titles`.
+    on_unknown: as for `gold_titles`.
+
+  Raises:
+    ValueError: as `gold_titles`.
+  """
+  return _gold(record, functools.partial(_page, titles), bleu, on_unknown)
+
+
+def _gold(
+  record: KiltRecord,
+  of: Callable[[Mapping[str, Any]], str | None],
+  bleu: float,
+  on_unknown: Callable[[KiltRecord, Mapping[str, Any]], object] | None,
+) -> tuple[str, ...]:
+  """What `of` makes of the evidence, each once, in the order of the file."""
   found: dict[str, None] = {}
   for provenance in _evidence(record, bleu):
-    title = _title(provenance, titles)
-    if title is not None:
-      found[title] = None
+    gold = of(provenance)
+    if gold is not None:
+      found[gold] = None
     elif on_unknown is not None:
       on_unknown(record, provenance)
     else:
@@ -438,17 +490,26 @@ def _evidence(record: KiltRecord, bleu: float) -> Iterator[Mapping[str, Any]]:
         yield provenance
 
 
-def _title(provenance: Mapping[str, Any], titles: Titles | None) -> str | None:
-  """The title that a provenance leads to, None for none."""
-  name, page_id = provenance.get('title'), provenance.get('wikipedia_id')
-  if name is not None and not name.strip():
-    name = None
-  if titles is None:
-    return name
-  title = None if name is None else titles.resolve(name)
-  if title is None and page_id is not None:
-    title = titles.of_page(str(page_id).strip())
-  return title
+def _named(provenance: Mapping[str, Any]) -> str | None:
+  """The title that a provenance has, None for none."""
+  name = provenance.get('title')
+  return None if name is None or not name.strip() else name
+
+
+def _page(titles: Titles, provenance: Mapping[str, Any]) -> str | None:
+  """The id of the page that a provenance leads to, None for none."""
+  name, number = _named(provenance), provenance.get('wikipedia_id')
+  page_id = None if number is None else str(number).strip()
+  page = None if name is None else titles.page(name, page_id)
+  if page is None and page_id is not None and titles.of_page(page_id):
+    return page_id
+  return page
+
+
+def _title(titles: Titles, provenance: Mapping[str, Any]) -> str | None:
+  """Likewise the title of that page."""
+  page = _page(titles, provenance)
+  return None if page is None else titles.of_page(page)
 
 
 def _canonical(text: str, what: str) -> str:

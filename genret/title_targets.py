@@ -22,28 +22,22 @@ _BLOCK = 1 << 16
 
 
 class TitleTargets:
-  """What a model writes for titles of a corpus.
-
-  Of documents with one title (but for white space) the first is meant, which the
-  scheme `title` gives the bare form.
+  """What a model writes for pages of a corpus.
 
   Attributes:
     separator: pieces of several titles, int32; None where there are none.
 
   Args:
-    titles: of the documents, in the order of the table.
-    table: their identifiers.
+    table: the identifiers of the pages.
     separator: pieces of several titles, see `vocabulary.separator_tokens`; None where only
       single titles are wanted.
 
   Raises:
-    ValueError: for another number of titles than documents, and for an identifier
-      that has the separator in it.
+    ValueError: for an identifier that has the separator in it.
   """
 
   def __init__(
     self,
-    titles: Iterable[str],
     table: DocidTable,
     *,
     separator: Sequence[int] | None = None,
@@ -52,40 +46,38 @@ class TitleTargets:
     self.separator = (
       None if separator is None else np.array(separator, np.int32)
     )
-    self._document: dict[str, int] = {}  # of a title
-    count = 0
-    for number, title in enumerate(titles):
-      self._document.setdefault(_key(title), number)
-      count = number + 1
-    if count != len(table):
-      raise ValueError(
-        f'Expected the titles of the {len(table):,} documents of the table, got '
-        f'{count:,}; give those of the corpus that it names, in its order.'
-      )
+    self._number = {doc_id: i for i, doc_id in enumerate(table.doc_ids)}
     if self.separator is not None:
       _check_separator(table, self.separator)
 
-  def document(self, title: str) -> int:
-    """The index of the document that a title means.
+  def identifier(self, page_id: str) -> np.ndarray:
+    """The int32 tokens of a page's identifier.
 
     Raises:
-      ValueError: no document has this title.
+      ValueError: the table has no such page.
     """
-    number = self._document.get(_key(title))
+    number = self._number.get(page_id)
     if number is None:
       raise ValueError(
-        f'Expected a title of the corpus, got {title!r}; look its spelling up '
+        f'Expected a page of the table, got the id {page_id!r}; look it up '
         'with genre.Titles.'
       )
-    return number
+    return self._table.token_rows_DxL[number, : self._table.lengths_D[number]]
+
+  def distinct(self, page_ids: Iterable[str]) -> tuple[str, ...]:
+    """The pages without those whose identifier an earlier one has, too."""
+    found: dict[bytes, str] = {}
+    for page_id in page_ids:
+      found.setdefault(self.identifier(page_id).tobytes(), page_id)
+    return tuple(found.values())
 
   def tokens(
-    self, titles: Sequence[str], *, max_tokens: int | None = None
+    self, page_ids: Sequence[str], *, max_tokens: int | None = None
   ) -> tuple[np.ndarray, int]:
-    """The tokens of some titles, one behind the other.
+    """The tokens of the titles of some pages, one behind the other.
 
     Args:
-      titles: at least one.
+      page_ids: at least one.
       max_tokens: most tokens; titles that do not fit whole are left out, and those
         behind them.
 
@@ -93,21 +85,20 @@ class TitleTargets:
       int32 tokens without end-of-sequence, and how many titles they are.
 
     Raises:
-      ValueError: for no title, an unknown one, several without a separator, and a
+      ValueError: for no page, an unknown one, several without a separator, and a
         first one that does not fit.
     """
-    if not titles:
-      raise ValueError('Expected at least one title, got none.')
-    if len(titles) > 1 and self.separator is None:
+    if not page_ids:
+      raise ValueError('Expected at least one page, got none.')
+    if len(page_ids) > 1 and self.separator is None:
       raise ValueError(
-        f'Expected one title without a separator, got {len(titles)}; give the '
+        f'Expected one page without a separator, got {len(page_ids)}; give the '
         'separator.'
       )
     parts: list[np.ndarray] = []
     length = 0
-    for kept, title in enumerate(titles):
-      number = self.document(title)
-      row = self._table.token_rows_DxL[number, : self._table.lengths_D[number]]
+    for kept, page_id in enumerate(page_ids):
+      row = self.identifier(page_id)
       if self.separator is not None and parts:
         row = np.concatenate([self.separator, row])
       length += len(row)
@@ -115,15 +106,11 @@ class TitleTargets:
         if not parts:
           raise ValueError(
             f'Expected room for a title, got {max_tokens} tokens for the '
-            f'{len(row)} of {title!r}; allow more, or cut identifiers.'
+            f'{len(row)} of page {page_id!r}; allow more, or cut identifiers.'
           )
         return np.concatenate(parts), kept
       parts.append(row)
-    return np.concatenate(parts), len(titles)
-
-
-def _key(title: str) -> str:
-  return ' '.join(title.split())
+    return np.concatenate(parts), len(page_ids)
 
 
 def row_with_separator(

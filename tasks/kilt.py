@@ -58,7 +58,7 @@ from genret.title_targets import SEPARATOR, TitleTargets
 
 PathLike = str | os.PathLike[str]
 
-VERSION = '1.0.0'
+VERSION = '1.1.0'  # of 1.0 pages of one title were all the first of them
 TARGETS = ('each', 'joined')
 RATES = ('proportional', 'equal')
 
@@ -418,7 +418,6 @@ class _Known:
 
   titles: genre.Titles
   targets: TitleTargets
-  doc_ids: Sequence[str]
   withheld: frozenset[str]
 
   @classmethod
@@ -456,10 +455,7 @@ class _Known:
       titles=genre.Titles(
         names, genre.read_redirects(redirects) if redirects else None
       ),
-      targets=TitleTargets(
-        (title for _, title in names), table, separator=separator
-      ),
-      doc_ids=table.doc_ids,
+      targets=TitleTargets(table, separator=separator),
       withheld=unseen.unseen_documents(
         table.doc_ids, options.unseen_share, options.unseen_seed
       ),
@@ -478,7 +474,7 @@ def _examples(
   counts.update({'records': 0, 'examples': 0})
   for record in _records(file):
     counts['records'] += 1
-    found = genre.gold_titles(
+    found = genre.gold_pages(
       record,
       titles=known.titles,
       bleu=options.bleu,
@@ -489,13 +485,13 @@ def _examples(
     asked = genre.questions(record, templates=options.templates)
     number = 0
     joined = options.targets == 'joined'
-    for titles in [found] if joined else [(title,) for title in found]:
-      pages = {known.doc_ids[known.targets.document(t)] for t in titles}
+    found = known.targets.distinct(found)
+    for pages in [found] if joined else [(page,) for page in found]:
       if file.split == 'train' and not known.withheld.isdisjoint(pages):
         continue
-      tokens, kept = known.targets.tokens(titles, max_tokens=max_tokens)
-      if kept < len(titles):
-        counts[_SHORTENED] += len(titles) - kept
+      tokens, kept = known.targets.tokens(pages, max_tokens=max_tokens)
+      if kept < len(pages):
+        counts[_SHORTENED] += len(pages) - kept
       for text in asked:
         counts['examples'] += 1
         yield (

@@ -225,6 +225,11 @@ def test_titles_of_several_pages():
   assert titles.resolve('iPod ') == 'IPod'  # the first
   assert genre.Titles(PAGES[::-1]).resolve('iPod ') == 'iPod'
   assert titles.resolve('Troy') == titles.of_page('30') == 'Troy'
+  # Which one, the spelling tells or else the id, which goes before.
+  assert titles.page('iPod') == '21'
+  assert titles.page('iPod', '20') == titles.page('IPod', '13') == '20'
+  assert [titles.page('Troy', p) for p in (None, '30')] == ['12', '30']
+  assert titles.page('Nowhere', '30') is None
   assert genre.Titles([]).duplicates() == {}
 
 
@@ -380,6 +385,8 @@ def test_targets_are_titles_of_the_corpus():
   )
   expected = ('Homer', 'Troy', 'AT&T', 'iPod', 'Paris, Texas')
   assert genre.gold_titles(gold, titles=titles) == expected
+  pages = genre.gold_pages(gold, titles=titles)
+  assert tuple(map(titles.of_page, pages)) == expected
   pairs = genre.training_pairs(gold, titles=titles)
   assert pairs == [('q', title) for title in expected]
 

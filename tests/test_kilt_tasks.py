@@ -212,7 +212,7 @@ def test_titles_redirects_and_what_is_lost(small, caplog):
     row[:length].tolist()
     for row, length in zip(table.token_rows_DxL, table.lengths_D, strict=True)
   )
-  assert other[:-1] == troy  # numbered, and no target
+  assert other[:-1] == troy  # numbered, and not what the title alone means
   bar = vocabulary.load_vocabulary(docids).encode(' | ')
   options = {
     'name': 'lost', 'corpus': folder, 'docids': docids, 'targets': 'joined',
@@ -247,6 +247,30 @@ def test_titles_redirects_and_what_is_lost(small, caplog):
   # Without the redirect the title leads nowhere.
   with pytest.raises(ValueError, match=r"3 pieces .* first \{'title': 'Iliad'"):
     kilt.mixture(**(options | {'redirects': None}))
+
+
+def test_of_pages_with_one_title_the_id_tells_which(small):
+  folder, docids = small
+  table = DocidTable.load(docids)
+  troy, other = (
+    table.token_rows_DxL[number, : table.lengths_D[number]].tolist()
+    for number in (0, 2)
+  )
+  both, second = record('both', 'Troy', 'troy'), record('second', 'Troy')
+  both['output'][0]['provenance'][1]['wikipedia_id'] = '2'
+  second['output'][0]['provenance'][0]['wikipedia_id'] = 2
+  kilt_files.write(folder / 'q-train-kilt.jsonl', [both, second])
+  options = {'corpus': folder, 'docids': docids, 'targets': 'joined'}
+  kilt.mixture(name='which', **options)
+  bar = vocabulary.load_vocabulary(docids).encode(' | ')
+  assert targets_of('which') == {
+    'both': [*troy, *bar, *other],
+    'second': other,
+  }
+  # Where they share an identifier there is one thing to write.
+  shared = index(folder, folder / 'shared', collisions='share')
+  kilt.mixture(name='shared', **(options | {'docids': shared}))
+  assert len(set(map(tuple, targets_of('shared').values()))) == 1
 
 
 def test_evidence_with_a_low_score_is_no_target(small):

@@ -45,24 +45,25 @@ def is_found_early(row, separator):
 )
 def test_titles_are_put_together_token_by_token(rows, separator, chosen, room):
   table = table_of(rows)
-  # Two spellings in turn, so that some documents share a title.
-  titles = [f'Title  {number // 2}' for number in range(len(rows))]
   if any(is_found_early(row, separator) for row in rows):
     with pytest.raises(ValueError, match='without the separator'):
-      TitleTargets(titles, table, separator=separator)
+      TitleTargets(table, separator=separator)
     return
-  targets = TitleTargets(titles, table, separator=separator)
+  targets = TitleTargets(table, separator=separator)
   wanted = [c % len(rows) for c in chosen]
-  first = [n - n % 2 for n in wanted]  # of the documents with that title
   expected, kept = [], 0
-  for number in first:
+  for number in wanted:
     part = [*(separator if kept else []), *rows[number]]
     if room is not None and len(expected) + len(part) > room:
       break
     expected += part
     kept += 1
-  names = [f' Title {number // 2}\n' for number in wanted]
-  assert [targets.document(name) for name in names] == first
+  names = [f'd{number}' for number in wanted]
+  seen = []
+  for number in wanted:
+    if all(rows[number] != rows[earlier] for earlier in seen):
+      seen.append(number)
+  assert targets.distinct(names) == tuple(f'd{number}' for number in seen)
   if not kept:
     with pytest.raises(ValueError, match='Expected room for a title'):
       targets.tokens(names, max_tokens=room)
@@ -74,21 +75,19 @@ def test_titles_are_put_together_token_by_token(rows, separator, chosen, room):
 
 def test_what_cannot_be():
   table = table_of([[2, 3], [4]])
-  targets = TitleTargets(['A', 'B'], table)
-  assert targets.tokens(['B'])[0].tolist() == [4]
-  for titles, message in (
-    ([], 'at least one title, got none'),
-    (['A', 'B'], 'one title without a separator, got 2'),
-    (['C'], "a title of the corpus, got 'C'"),
+  targets = TitleTargets(table)
+  assert targets.identifier('d0').tolist() == [2, 3]
+  assert targets.tokens(['d1'])[0].tolist() == [4]
+  for pages, message in (
+    ([], 'at least one page, got none'),
+    (['d0', 'd1'], 'one page without a separator, got 2'),
+    (['d2'], "a page of the table, got the id 'd2'"),
   ):
     with pytest.raises(ValueError, match=message):
-      targets.tokens(titles)
-  for titles in (['A'], ['A', 'B', 'C']):
-    with pytest.raises(ValueError, match='titles of the 2 documents of the'):
-      TitleTargets(titles, table)
+      targets.tokens(pages)
   with pytest.raises(ValueError, match=r"document 'd0' is \[2, 3\]"):
-    TitleTargets(['A', 'B'], table, separator=[3])
-  assert len(TitleTargets([], table_of([]), separator=[2]).separator) == 1
+    TitleTargets(table, separator=[3])
+  assert len(TitleTargets(table_of([]), separator=[2]).separator) == 1
 
 
 def test_a_separator_is_encoded_by_itself(tmp_path):
