@@ -29,9 +29,10 @@ class Window:
     steps: Sequence[int] | None,
     total: int,
   ):
-    steps = None if steps is None else list(steps)
     if steps is not None and not (
-      len(steps) == 2 and 1 <= steps[0] <= steps[1] <= total
+      isinstance(steps, Sequence)
+      and len(steps) == 2
+      and 1 <= steps[0] <= steps[1] <= total
     ):
       raise ValueError(
         f'Expected the first and the last step to profile, from 1 to {total}, '

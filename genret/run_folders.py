@@ -2,14 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What training keeps in a run folder besides checkpoints, safe to be killed."""
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genret import identifiers
+from genret import identifiers, process_locks
 from genret.text_files import write_text
 from genret.vocabulary import HASH_FIELD, VOCABULARY_FILE
 
@@ -31,6 +32,24 @@ def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
         f'Expected {name}={known.get(name)}, as {run_folder} was trained '
         f'with, got {identity.get(name)}; train into another folder.'
       )
+
+
+@contextlib.contextmanager
+def alone(run_folder: Path) -> Iterator[None]:
+  """Keeps other processes of this machine from training in the same folder.
+
+  Two of them would take away each other's checkpoints and log.
+
+  Raises:
+    ValueError: if another process is at it.
+  """
+  with process_locks.only_process(run_folder, wait=False) as mine:
+    if not mine:
+      raise ValueError(
+        f'Expected to train in {run_folder} alone, another process is at it; '
+        'wait until it has ended, or train into another folder.'
+      )
+    yield
 
 
 def open_log(path: Path, first_step: int) -> tuple[Any, list[dict[str, float]]]:

@@ -140,10 +140,12 @@ def train(
     The run folder.
 
   Raises:
-    ValueError: if lengths, batch size or identifiers do not fit, if decoding,
-      keys or scoring have no such fields, or if keep_best is below 0 or
-      nothing is evaluated to find them by.
-    FloatingPointError: if the loss is not finite; names the step.
+    ValueError: if lengths, batch size, periods or identifiers do not fit, if
+      decoding, keys or scoring have no such fields, if keep_best is below 0 or
+      nothing is evaluated to find them by, or if another process of the machine
+      is training in the folder.
+    FloatingPointError: if the loss is not finite, or what is to be kept; names
+      the step, and the array.
     SystemExit: on SIGTERM, in the main thread, once the step that was being
       trained is saved; the same call goes on from there.
   """
@@ -167,6 +169,7 @@ def train(
     raise ValueError(
       f'Expected a seed from 0 to 4294967295, got {seed}; set another.'
     )
+  _check_periods(log_period, checkpoint_period, eval_period, keep_checkpoints)
   _check_best(keep_best, eval_period)
   profile = profiling.Window(
     Path(model_dir) / 'profile', profile_steps, train_steps
@@ -223,7 +226,6 @@ def train(
     **withheld,
     **retrieval,
   }
-  write_settings(run_folder, settings)
 
   # --- Parameters and optimiser, the same on every device.
   mesh = jax.make_mesh(
@@ -241,6 +243,8 @@ def train(
 
   with contextlib.ExitStack() as closing:
     # --- Go on from the newest checkpoint, or keep the untrained model.
+    closing.enter_context(run_folders.alone(run_folder))
+    write_settings(run_folder, settings)
     stop = closing.enter_context(preemption.noticed())
     scores: dict[int, float] = {}  # of steps that are evaluated
     manager = closing.enter_context(
@@ -360,7 +364,9 @@ def train(
         last_time = time.perf_counter()
       best_known = keep_best and due(step)
       if step % checkpoint_period == 0 or last or best_known:
-        _finite(pending, step)  # what is kept must be worth going on from
+        # What is kept must be worth going on from.
+        _finite(pending, step)
+        _check_finite(state, step)
         checkpoints.save_step(manager, step, *state)
       if stopping:
         leave(step)
@@ -404,6 +410,28 @@ def _finite(pending: list[TokenLosses], step: int) -> np.ndarray:
   return values
 
 
+def _check_finite(state: Any, step: int) -> None:
+  """Refuses parameters or moments that a step with a finite loss has spoilt."""
+  spoilt = jax.tree.leaves_with_path(jax.device_get(_spoilt(state)))
+  for path, here in spoilt:
+    if here:
+      name = jax.tree_util.keystr(path[1:], simple=True, separator='/')
+      raise FloatingPointError(
+        f'Expected finite {("parameters", "moments")[path[0].idx]}, got others '
+        f'in {name} after step {step}; lower the learning rate, and start again: '
+        'training goes on from the last checkpoint.'
+      )
+
+
+@jax.jit
+def _spoilt(state: Any) -> Any:
+  """Of each array, whether it holds anything that is not finite."""
+  return jax.tree.map(
+    lambda x: jnp.issubdtype(x.dtype, jnp.inexact) & ~jnp.isfinite(x).all(),
+    state,
+  )
+
+
 def _check(
   module: Transformer,
   found: identifiers_lib.Identifiers,
@@ -436,6 +464,24 @@ def _check_batch(batch_size: int, microbatches: int) -> None:
       f'microbatches on each, got {batch_size}; set a multiple of '
       f'{devices * microbatches}.'
     )
+
+
+def _check_periods(
+  log_period: int,
+  checkpoint_period: int,
+  eval_period: int,
+  keep_checkpoints: int,
+) -> None:
+  for name, number, least in (
+    ('log_period', log_period, 1),
+    ('checkpoint_period', checkpoint_period, 1),
+    ('eval_period', eval_period, 0),
+    ('keep_checkpoints', keep_checkpoints, 1),
+  ):
+    if number < least:
+      raise ValueError(
+        f'Expected {name} of at least {least}, got {number}; set another.'
+      )
 
 
 def _check_best(keep_best: int, eval_period: int) -> None:

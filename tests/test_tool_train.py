@@ -78,6 +78,8 @@ def test_trains_and_reports(tmp_path, capsys):
     'MODEL_DIR': repr(str(tmp_path / 'run')),
     'TRAIN_STEPS': 3,
     'BATCH_SIZE': 16,
+    'CHECKPOINT_PERIOD': 1,
+    'KEEP_CHECKPOINTS': 2,
     'UNSEEN_SHARE': 0.5,
     't5.T5Config.emb_dim': 32,
     't5.T5Config.num_heads': 2,
@@ -87,6 +89,9 @@ def test_trains_and_reports(tmp_path, capsys):
   words = [f'--gin.{name}={value}' for name, value in bindings.items()]
   words += ['--report', 'test', '--pseudo-queries', 'train']
   assert train_tool.main([*FILES, *words]) == 0
+  assert {f.name for f in (tmp_path / 'run' / 'checkpoints').iterdir()} == {
+    *'023'
+  }
   shown = capsys.readouterr().out
   assert 'genret, unseen' in shown
   report = json.loads((tmp_path / 'run' / 'report.json').read_text())
@@ -123,3 +128,11 @@ def test_trains_and_reports(tmp_path, capsys):
   run = json.loads((tmp_path / 'run' / 'run.json').read_text())
   assert run['unseen_share'] == 0.5
   assert 'TRAIN_STEPS = 3' in (tmp_path / 'run' / 'config.gin').read_text()
+  # A loss that is not finite is one sentence, too.
+  capsys.readouterr()
+  rate = '--gin.optax.cosine_onecycle_schedule.peak_value=1e30'
+  words += ['--gin.TRAIN_STEPS=5', rate]
+  assert genret_main(['train', *FILES, *words]) == 2
+  error = capsys.readouterr().err.splitlines()[-1]
+  assert 'finite' in error
+  assert error.endswith('training goes on from the last checkpoint.')

@@ -18,7 +18,7 @@ import optax
 import pytest
 import tiny
 
-from genret import identifiers, ngram_index, preemption
+from genret import identifiers, ngram_index, preemption, process_locks
 from genret import train as train_lib
 from genret.corpus import load_collection
 from genret.docids import build
@@ -568,6 +568,61 @@ def test_what_is_not_finite_is_not_kept(corpus, docids, tmp_path):
     assert manager.all_steps() == [0]
 
 
+@pytest.mark.parametrize(
+  ('spoilt', 'message'),
+  [
+    (
+      'parameters',
+      r'finite parameters, got others in decoder/.* after step 1;',
+    ),
+    ('moments', r'finite moments, got others in 0 after step 1; lower the'),
+  ],
+)
+def test_what_a_finite_loss_has_spoilt_is_not_kept(
+  spoilt, message, corpus, docids, tmp_path
+):
+  """Its checkpoint would end every later start at the next step."""
+
+  def update(updates, state, params=None):
+    nan = jnp.float32(jnp.nan)
+    if spoilt == 'moments':
+      return updates, (nan, state[1])
+    return jax.tree.map(lambda x: x * nan, updates), state
+
+  with pytest.raises(FloatingPointError, match=message):
+    train(
+      corpus,
+      docids('atomic'),
+      tmp_path / 'run',
+      optimizer=optax.GradientTransformation(
+        lambda params: (jnp.float32(0), jnp.int32(0)), update
+      ),
+      checkpoint_period=1,
+    )
+  with checkpoints.checkpoint_manager(tmp_path / 'run') as manager:
+    assert manager.all_steps() == [0]
+
+
+def test_one_process_trains_in_a_folder(corpus, docids, tmp_path):
+  """Another would replace its log and take its checkpoints away."""
+  folder = train(corpus, docids('atomic'), tmp_path / 'run', train_steps=1)
+  files = {
+    name: (folder / name).read_bytes()
+    for name in ('log.jsonl', 'searcher.json')
+  }
+  with (
+    process_locks.only_process(folder),
+    pytest.raises(
+      ValueError, match=r'run alone, another process is at it; wait'
+    ),
+  ):
+    train(corpus, docids('atomic'), folder, num_beams=3)
+  for name, content in files.items():
+    assert (folder / name).read_bytes() == content
+  train(corpus, docids('atomic'), folder, num_beams=3)
+  assert (folder / 'searcher.json').read_bytes() != files['searcher.json']
+
+
 def test_restarted_before_a_checkpoint_the_log_starts_anew(
   corpus, docids, tmp_path
 ):
@@ -668,6 +723,11 @@ def test_a_task_without_training_queries_is_refused(corpus, docids, tmp_path):
   [
     ({'batch_size': 0}, 'Expected a batch size that 1 devices divide.*got 0'),
     ({'seed': -1}, 'Expected a seed from 0 to 4294967295, got -1'),
+    ({'log_period': 0}, 'log_period of at least 1, got 0'),
+    ({'checkpoint_period': 0}, 'checkpoint_period of at least 1, got 0'),
+    ({'eval_period': -1}, 'eval_period of at least 0, got -1'),
+    ({'keep_checkpoints': 0}, 'keep_checkpoints of at least 1, got 0'),
+    ({'profile_steps': 3}, 'step to profile, from 1 to 4, got 3'),
   ],
 )
 def test_numbers_that_cannot_be_are_refused(

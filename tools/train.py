@@ -110,12 +110,15 @@ def run() -> Path:
 
   Raises:
     ValueError: if a macro is not set, or as training does.
+    FloatingPointError: as training does.
   """
   try:
     folder = gin.get_configurable(trainer.train)()
-  except (ValueError, OSError) as error:
+  except (ValueError, OSError, FloatingPointError) as error:
     # gin appends where it was called from; the first line is what is wrong.
     text = str(error).split('\n  In call to configurable')[0].strip()
+    if isinstance(error, FloatingPointError):
+      raise FloatingPointError(text) from error
     raise ValueError(_unset_macro(error) or text) from error
   write_text(folder / 'config.gin', gin.config_str())
   return folder
