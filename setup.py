@@ -88,6 +88,7 @@ _T5X = [
 # an environment of its own has the pins of constraints-beam.txt.
 _BEAM = [
   'apache-beam>=2.77',
+  'google-crc32c>=1.5',  # Beam's TFRecords, as seqio_cache_tasks writes them
   'sentencepiece<0.2.3',
 ]
 

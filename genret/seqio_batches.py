@@ -18,11 +18,13 @@ class SeqioExamples:
   Attributes:
     name: in seqio's registries.
     use_cached: read the tasks from seqio's cache folders.
+    cache_dirs: more of those than seqio knows.
     prefetch: batches that are made ahead, in threads of tf.data; 0 for none.
   """
 
   name: str
   use_cached: bool = False
+  cache_dirs: tuple[str, ...] = ()
   prefetch: int = 8
 
   @property
@@ -54,7 +56,7 @@ class SeqioExamples:
       ValueError: for a task without a training split; at iteration, for one
         without examples.
     """
-    self._check_split()
+    self.check()
     tf.config.set_visible_devices([], 'GPU')  # the accelerator is JAX's
     dataset = seqio.get_dataset(
       self.name,
@@ -89,7 +91,7 @@ class SeqioExamples:
     Raises:
       ValueError: for a task without a training split.
     """
-    self._check_split()
+    self.check()
     tf.config.set_visible_devices([], 'GPU')
 
     def of_task(task: seqio.Task) -> Iterator[Batch]:
@@ -116,10 +118,27 @@ class SeqioExamples:
     rates = {task.name: float(found.get_rate(task)) for task in found.tasks}
     return {name: rate for name, rate in rates.items() if rate}
 
-  def _check_split(self) -> None:
-    """seqio leaves a task out of a mixture where it has no such split."""
+  def check(self) -> None:
+    """Refuses tasks that have nothing to train on.
+
+    seqio leaves a task out of a mixture where it has no such split.
+
+    Raises:
+      ValueError: for a task without a training split, or that is not in the
+        caches where these are to be read.
+    """
+    if self.cache_dirs:
+      seqio.add_global_cache_dirs(list(self.cache_dirs))
     for name in self.rates():
       task = seqio.get_mixture_or_task(name)
+      if self.use_cached and not task.cache_dir:
+        searched = ', '.join(seqio.get_global_cache_dirs())
+        raise ValueError(
+          f'Expected a cache of {name}, found none '
+          f'({f"in {searched}" if searched else "no folder is named"}); make it '
+          'by seqio_cache_tasks (docs/experiments.md), name its folder in '
+          'CACHE_DIRS, or read no cache.'
+        )
       if 'train' not in task.splits:
         raise ValueError(
           f"Expected a split 'train' of {name}, found "

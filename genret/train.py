@@ -11,12 +11,14 @@ import contextlib
 import functools
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
@@ -60,6 +62,7 @@ def train(
   microbatches: int = 1,
   initial_checkpoint_path: str | os.PathLike[str] | None = None,
   use_cached_tasks: bool = False,
+  cache_dirs: Sequence[str | os.PathLike[str]] = (),
   query_prefix: str = '',
   query_form: str = 'input',
   passage_prefix: str = '',
@@ -106,6 +109,7 @@ def train(
     initial_checkpoint_path: a folder of `genret convert`, or another run, to
       take the parameters from; they must fit the module.
     use_cached_tasks: read the tasks from seqio's cache folders.
+    cache_dirs: those of them that `corpusbrain.mixture` does not name.
     query_prefix: put before the queries of the evaluation and of the searcher;
       the same as in training.
     query_form: what records of KILT are as queries, likewise: one of
@@ -161,7 +165,7 @@ def train(
       'passage_prefix': passage_prefix,
     }
   _check(module, found, task_feature_lengths, writes=not retrieval)
-  data = _examples(mixture_or_task_name, use_cached_tasks)
+  data = _examples(mixture_or_task_name, use_cached_tasks, cache_dirs)
   optimizer = optimizer or optax.adafactor(1e-3)
   step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
   _check_batch(batch_size, microbatches)
@@ -303,6 +307,13 @@ def train(
       )
     )
 
+    if first_step and progress:
+      bar.write(
+        f'{run_folder} goes on from step {first_step}; no other parameters are '
+        'read.',
+        file=sys.stderr,
+      )
+
     if eval_period:
       searcher = make_searcher(
         module, state[0], docids, settings, documents=documents
@@ -379,13 +390,21 @@ def train(
   return run_folder
 
 
-def _examples(name: str | os.PathLike[str], use_cached: bool) -> Any:
+def _examples(
+  name: str | os.PathLike[str],
+  use_cached: bool,
+  cache_dirs: Sequence[str | os.PathLike[str]],
+) -> Any:
   """What gives the batches: `TokenExamples` or `SeqioExamples`."""
   if token_examples.is_folder(name):
     return token_examples.load(name)
   from genret import seqio_batches  # imports TensorFlow, which may be absent
 
-  return seqio_batches.SeqioExamples(str(name), use_cached)
+  data = seqio_batches.SeqioExamples(
+    str(name), use_cached, tuple(map(os.fspath, cache_dirs))
+  )
+  data.check()
+  return data
 
 
 def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:

@@ -446,6 +446,7 @@ def test_run_files_share_the_macros_of_experiments():
   }
   here_alone = macros['genret_train.gin'] - macros['t5x_train.gin']
   assert here_alone == {
+    'CACHE_DIRS',  # of T5X's commands --seqio_additional_cache_dirs
     'CORPUS',
     'DECODING',
     'KEEP_BEST',

@@ -22,6 +22,7 @@ from genret import identifiers, rehearsal, vocabulary
 from genret.baselines.bm25 import ENGLISH_STOP_WORDS
 from genret.docids import build
 from genret.docids.table import DocidTable
+from genret.seqio_batches import SeqioExamples
 from genret.tasks import beir_folder, retrieval, text_pairs
 from genret.unseen import unseen_documents
 
@@ -490,13 +491,18 @@ def test_a_cached_task_still_draws_anew(folders, tmp_path):
   task = seqio.get_mixture_or_task(f'{name}_chunks')
   assert task.supports_caching
   assert not task.requires_caching
+  data = SeqioExamples(task.name, use_cached=True, cache_dirs=(str(tmp_path),))
+  with pytest.raises(
+    ValueError, match=f'a cache of {task.name}, found none .in .*{tmp_path}'
+  ):
+    data.check()
   # Reversed on disk, so that one sees where examples come from.
   write_cache(
     task,
     tmp_path / task.name,
     lambda row: {**row, 'inputs': row['inputs'][::-1]},
   )
-  seqio.add_global_cache_dirs([str(tmp_path)])
+  data.check()  # and seqio knows the folder
   found = examples(task.name, use_cached=True, num_epochs=5)
   _, docids, collection = folders
   pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)

@@ -94,6 +94,11 @@ def test_the_bytes_of_byt5_are_written_and_none_is_told(
   words = ['--from', str(tmp_path / 'hf'), '--to']
   assert convert.main([*words, str(tmp_path / 'without')]) == 0
   assert 'without a vocabulary: none was there' in capsys.readouterr().out
+  (tmp_path / 'hf' / 'tokenizer.json').write_text('{}')
+  assert convert.main([*words, str(tmp_path / 'again')]) == 0
+  told = capsys.readouterr().out
+  assert 'tokenizer.json is not read; copy the' in told
+  (tmp_path / 'hf' / 'tokenizer.json').unlink()
   assert run_folders.find_vocabulary(tmp_path / 'without') is None
   # As transformers writes it for ByT5.
   transformers.ByT5Tokenizer().save_pretrained(tmp_path / 'hf')

@@ -37,7 +37,9 @@ def main(argv: Sequence[str]) -> int:
   bound = gin.get_bindings(trainer.train)
   lengths = bound['task_feature_lengths']
   examples = SeqioExamples(
-    bound['mixture_or_task_name'], bound['use_cached_tasks']
+    bound['mixture_or_task_name'],
+    bound['use_cached_tasks'],
+    tuple(bound['cache_dirs']),
   )
   start = time.perf_counter()
   passes = examples.passes(lengths, arguments.passes, seed=bound['seed'])

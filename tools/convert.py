@@ -136,6 +136,11 @@ def _write_vocabulary(source: Path, target: str) -> str:
   """What the model cuts text with goes with it; tells so."""
   found = vocabulary(source)
   if found is None:
+    if (source / 'tokenizer.json').exists():
+      return (
+        ', without a vocabulary: tokenizer.json is not read; copy the '
+        f"model's spiece.model into {source} and convert again"
+      )
     return ', without a vocabulary: none was there'
   path = Path(target) / vocabulary_lib.VOCABULARY_FILE
   pieces = vocabulary_lib.copy_vocabulary(found, path).get_piece_size()
