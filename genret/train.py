@@ -401,7 +401,7 @@ def _examples(
   from genret import seqio_batches  # imports TensorFlow, which may be absent
 
   data = seqio_batches.SeqioExamples(
-    str(name), use_cached, tuple(map(os.fspath, cache_dirs))
+    str(name), use_cached, tuple(str(folder) for folder in cache_dirs)
   )
   data.check()
   return data
