@@ -236,3 +236,71 @@ def test_a_part_of_which_nothing_is_found_is_no_other_corpus(tmp_path, capsys):
   words = ('--run', str(run), '--qrels', str(qrels), '--unseen-share', '0.5')
   assert evaluate(*words) == 0
   assert capsys.readouterr().err == ''
+
+
+def session_files(tmp_path, write):
+  """Three sessions of two queries; [after][of] the share found first."""
+  share = [[1.0, 0.5, None], [0.5, 1.0, None], [0.0, 1.0, 0.5]]
+  names = [
+    f'{tmp_path}/{kind}{i}' for kind in ('gold', 'run') for i in (0, 1, 2)
+  ]
+  for session in range(3):
+    write(names[session], [(f'q{session}{n}', 'right') for n in range(2)], True)
+    guesses = [
+      (f'q{of}{n}', 'right' if n < 2 * value else 'wrong')
+      for of, value in enumerate(share[session])
+      if value is not None
+      for n in range(2)
+    ]
+    write(names[3 + session], guesses, False)
+  return share, names[:3], names[3:]
+
+
+def write_kilt(path, pairs, _):
+  lines = [
+    {'id': qid, 'input': 'q', 'output': [{'provenance': [{'wikipedia_id': p}]}]}
+    for qid, p in pairs
+  ]
+  with open(path, 'w') as file:
+    file.write(''.join(f'{json.dumps(line)}\n' for line in lines))
+
+
+def write_trec(path, pairs, judged):
+  form = '{} 0 {} 1\n' if judged else '{} Q0 {} 1 1.0 r\n'
+  with open(path, 'w') as file:
+    file.write(''.join(form.format(*pair) for pair in pairs))
+
+
+@pytest.mark.parametrize(
+  ('write', 'flag', 'more', 'measure'),
+  [
+    (write_kilt, '--gold', ['--format', 'kilt'], 'Rprec'),
+    (write_trec, '--qrels', ['--measures', 'Success@1'], 'Success@1'),
+  ],
+)
+def test_what_sessions_keep_and_lose(
+  tmp_path, capsys, write, flag, more, measure
+):
+  share, judged, guesses = session_files(tmp_path, write)
+  words = [flag, *judged, '--run', *guesses, *more]
+  assert evaluate(*words, '--json') == 0
+  found = json.loads(capsys.readouterr().out)
+  of = found['measures'][measure]
+  assert of['performance'] == share
+  assert of['after_each_session'][0]['average_performance'] == 1
+  assert of['after_each_session'][2] == {
+    'average_performance': (0 + 1 + 0.5) / 3,
+    'backward_transfer': ((0 - 1) + (1 - 1)) / 2,
+    'forgetting': ((1 - 0) + (1 - 1)) / 2,
+    'forward_transfer': None,  # no run was asked for session 2 before
+    'learning_performance': (1 + 0.5) / 2,
+  }
+  assert evaluate(*words) == 0
+  text = capsys.readouterr().out
+  assert re.search(rf'{measure} after session 2 +0.0000 +1.0000 +0.5000', text)
+  assert re.search(r'to session 2 +0.5000 +-0.5000 +0.5000 +0.7500', text)
+  # A run that was not asked for its own session, and another number of files.
+  assert evaluate(flag, *judged, '--run', *guesses[1:], guesses[0], *more) == 2
+  assert 'queries of session 2 after session 2' in capsys.readouterr().err
+  assert evaluate(flag, *judged[:2], '--run', *guesses, *more) == 2
+  assert 'as many runs as' in capsys.readouterr().err

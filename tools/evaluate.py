@@ -16,6 +16,11 @@ Example:
   genret evaluate --run seal.json --format beir --qrels qrels/test.tsv
   genret evaluate --run guess.jsonl --format kilt --gold nq-dev-kilt.jsonl \\
     --ks 1,5,20 --level page
+
+Several runs and as many judgements are those of sessions, in order: what later
+sessions changed for earlier ones is told (genret.continual_metrics).
+  genret evaluate --format kilt --gold sessions/session_{0,1}/nq-dev-kilt.jsonl \\
+    --run after_0.jsonl after_1.jsonl
 """
 
 import argparse
@@ -26,7 +31,12 @@ from typing import Any
 
 from genret import corpus, kilt_metrics, metrics, report, unseen
 from genret.run_formats import FORMATS, read_run
-from genret.tools import _arguments, _evaluate_kilt
+from genret.tools import _arguments, _evaluate_kilt, _evaluate_sessions
+
+_NO_JUDGEMENTS = (
+  'expected --qrels, or --gold with --format kilt, found neither; give the '
+  'judgements.'
+)
 
 # {query_id: {doc_id: score}}
 _Run = dict[str, dict[str, float]]
@@ -40,6 +50,11 @@ def main(argv: list[str]) -> int:
       f'expected --format to be one of {", ".join(FORMATS)}, found '
       f'{args.format!r}; choose one of these.'
     )
+  if any(len(files or ()) > 1 for files in (args.run, args.gold, args.qrels)):
+    return _sessions(args)
+  for name in ('run', 'gold', 'qrels'):
+    (value,) = getattr(args, name) or [None]
+    setattr(args, name, value)
   if args.gold is not None:
     found = _evaluate_kilt.evaluate(args)
     if args.json:
@@ -48,10 +63,7 @@ def main(argv: list[str]) -> int:
       print(_evaluate_kilt.as_text(args, found))
     return 0
   if args.qrels is None:
-    raise ValueError(
-      'expected --qrels, or --gold with --format kilt, found neither; give the '
-      'judgements.'
-    )
+    raise ValueError(_NO_JUDGEMENTS)
   qrels = corpus.read_qrels(args.qrels)
   args.measures = args.measures or list(metrics.MEASURES)
   run = _read(args.run, args.format, qrels)
@@ -72,6 +84,36 @@ def main(argv: list[str]) -> int:
   return 0
 
 
+def _sessions(args: argparse.Namespace) -> int:
+  """Measures the runs of several sessions, and what they kept."""
+  if args.baseline is not None or args.unseen_share:
+    raise ValueError(
+      'expected the runs of sessions without --baseline and --unseen-share, '
+      'found one of these; compare one run at a time.'
+    )
+  if args.gold is not None:
+
+    def measure(gold: str, run: str) -> dict[str, float]:
+      of = argparse.Namespace(**(vars(args) | {'gold': gold, 'run': run}))
+      return dict(_evaluate_kilt.evaluate(of).retrieval)
+
+    measured = _evaluate_sessions.of_kilt(args, measure)
+    shown = ['Rprec']
+  elif args.qrels is not None:
+    args.measures = shown = args.measures or list(metrics.MEASURES)
+    qrels = [corpus.read_qrels(path) for path in args.qrels]
+    every = {query_id: of for part in qrels for query_id, of in part.items()}
+    runs = [_read(path, args.format, every) for path in args.run]
+    measured = _evaluate_sessions.of_runs(args, runs, qrels)
+  else:
+    raise ValueError(_NO_JUDGEMENTS)
+  if args.json:
+    print(json.dumps(_evaluate_sessions.as_json(args, measured), indent=2))
+  else:
+    print(_evaluate_sessions.as_text(measured, shown))
+  return 0
+
+
 def _parse(argv: list[str]) -> argparse.Namespace:
   parser = argparse.ArgumentParser(
     prog='genret evaluate',
@@ -79,9 +121,17 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   add = parser.add_argument
-  add('--run', required=True, help='run file, plain or .gz')
+  add(
+    '--run',
+    required=True,
+    nargs='+',
+    metavar='RUN',
+    help='run file, plain or .gz; one of each session',
+  )
   add(
     '--qrels',
+    nargs='+',
+    metavar='QRELS',
     help='BEIR .tsv with header, TREC qrels, or genret:NAME/SPLIT',
   )
   add(
@@ -103,7 +153,12 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     '--seed', type=_arguments.seed, default=0, help='of the randomization test'
   )
   add('--format', default='trec', help=f'of the runs: {", ".join(FORMATS)}')
-  add('--gold', help='task file of KILT with outputs, in place of --qrels')
+  add(
+    '--gold',
+    nargs='+',
+    metavar='GOLD',
+    help='task file of KILT with outputs, in place of --qrels',
+  )
   add(
     '--ks',
     default=','.join(map(str, kilt_metrics.KS)),
