@@ -298,7 +298,7 @@ def test_what_sessions_keep_and_lose(
   assert evaluate(*words) == 0
   text = capsys.readouterr().out
   assert re.search(rf'{measure} after session 2 +0.0000 +1.0000 +0.5000', text)
-  assert re.search(r'to session 2 +0.5000 +-0.5000 +0.5000 +0.7500', text)
+  assert re.search(r'to session 2 +0.5000 +-0.5000 +0.5000 +- +0.7500', text)
   # A run that was not asked for its own session, and another number of files.
   assert evaluate(flag, *judged, '--run', *guesses[1:], guesses[0], *more) == 2
   assert 'queries of session 2 after session 2' in capsys.readouterr().err
