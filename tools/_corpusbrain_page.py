@@ -27,8 +27,11 @@ PAIRS = (
   ('all', 'lps'),
   ('all + fine-tuning', 'nothing + fine-tuning'),
   ('all + fine-tuning', 'all'),
-  ('all + fine-tuning', 'BM25, whole pages'),
-  ('all', 'BM25, whole pages'),
+  *(
+    (name, bm25)
+    for name in ('all + fine-tuning', 'all')
+    for bm25 in ('BM25, title and 3 paragraphs', 'BM25, whole pages')
+  ),
 )
 
 
