@@ -313,8 +313,10 @@ def test_the_section_of_the_page_runs(tmp_path, monkeypatch, capsys):
   text = PAGE.read_text(encoding='utf-8')
   section = text.split('## New pages (CorpusBrain++)')[1].split('\n## ')[0]
   blocks = re.findall(r'^```(\w*)\n(.*?)^```$', section, re.M | re.S)
-  assert [name for name, _ in blocks] == ['', 'python', '', '', 'python']
-  commands, learning, writing, flags, measuring = (block for _, block in blocks)
+  assert [name for name, _ in blocks] == ['', 'python', '', '', '', 'python']
+  commands, learning, writing, flags, keeping, measuring = (
+    block for _, block in blocks
+  )
   monkeypatch.chdir(tmp_path)
   write_kilt(tmp_path / 'kilt', words=140)
   slots = [
@@ -372,6 +374,27 @@ def test_the_section_of_the_page_runs(tmp_path, monkeypatch, capsys):
   assert re.search(rf'slot_filling +{3 * len(new_pages):,}', out), out
   for file in re.findall(r'--gin_file=(\S+)', flags):
     assert (PAGE.parent.parent / 'gin_configs' / file).is_file()
+  # Guesses after each session that are the same for session 0.
+  guesses = []
+  for number in range(2):
+    gold = pathlib.Path(f'sessions/session_{number}/nq-dev-kilt.jsonl.gz')
+    lines = gzip.decompress(gold.read_bytes()).splitlines()
+    # KILT's own have outputs.
+    records = [row for row in map(json.loads, lines) if row['output']]
+    kilt_files.write(gold.with_suffix(''), records)
+    gold.write_bytes(gzip.compress(gold.with_suffix('').read_bytes()))
+    for row in records:
+      pages = [p for o in row['output'] for p in o.get('provenance', ())]
+      output = {'provenance': pages[:1]}
+      guesses.append({'id': row['id'], 'output': [output]})
+    kilt_files.write(tmp_path / f'after_{number}.jsonl', guesses)
+  words = keeping.replace('\\\n', ' ').replace(
+    'session_{0,1}/nq-dev-kilt.jsonl.gz',
+    'session_0/nq-dev-kilt.jsonl.gz sessions/session_1/nq-dev-kilt.jsonl.gz',
+  )
+  assert tools.main(words.split()[1:]) == 0
+  out = capsys.readouterr().out
+  assert re.search(r'to session 1 +0\.\d+ +0\.0000 +0\.0000', out), out
   exec(compile(measuring, 'docs/kilt.md', 'exec'), namespace)
   out = capsys.readouterr().out.splitlines()
   assert len(out) == 3

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,17 @@ def make_tokens(seed, shape):
 
 def shift(targets):
   return np.pad(targets, ((0, 0), (1, 0)))[:, :-1]
+
+
+def test_initial_params_are_those_of_the_module():
+  module, params = tiny.model(9, seed=3)
+  key, tokens = jax.random.key(3), np.ones((2, 3), np.int32)
+  expected = module.init(key, *[tokens] * 3, enable_dropout=False)['params']
+  jax.tree.map(np.testing.assert_array_equal, params, expected)
+  jitted = jax.jit(functools.partial(t5.initial_params, module))(key)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), jitted, expected
+  )
 
 
 class Model:

@@ -19,7 +19,7 @@ Example:
 
 Several runs and as many judgements are those of sessions, in order: what later
 sessions changed for earlier ones is told (genret.continual_metrics).
-  genret evaluate --format kilt --gold sessions/session_{0,1}/nq-dev-kilt.jsonl \\
+  genret evaluate --format kilt --gold sessions/session_{0,1}/nq-dev-kilt.jsonl.gz \\
     --run after_0.jsonl after_1.jsonl
 """
 
