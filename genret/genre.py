@@ -63,10 +63,10 @@ class Titles:
 
   The identifiers of `docids.text.title` give the bare form of a title that several
   pages have to the first of them, in the order of the corpus, and number the others
-  (or share it, with `collisions='share'`), so that a title by itself means the first;
-  the id of a page tells them apart. Pages whose titles differ in nothing but what `canonical_title` evens
-  out ('IPod' and 'iPod') keep both: a name that is spelled as one of them means
-  it, any other spelling the first.
+  (or share it, with `collisions='share'`), so that a title by itself means the
+  first; the id of a page tells them apart. Pages whose titles differ in nothing but
+  what `canonical_title` evens out ('IPod' and 'iPod') keep both: a name that is
+  spelled as one of them means it, any other spelling the first.
 
   Args:
     pages: page id and title of each page, in the order of the corpus.

@@ -27,6 +27,10 @@ class SeqioExamples:
   cache_dirs: tuple[str, ...] = ()
   prefetch: int = 8
 
+  def __post_init__(self) -> None:
+    if self.cache_dirs:
+      seqio.add_global_cache_dirs(list(self.cache_dirs))
+
   @property
   def described(self) -> str:
     """What a run notes as the data that it was trained on."""
@@ -127,8 +131,6 @@ class SeqioExamples:
       ValueError: for a task without a training split, or that is not in the
         caches where these are to be read.
     """
-    if self.cache_dirs:
-      seqio.add_global_cache_dirs(list(self.cache_dirs))
     for name in self.rates():
       task = seqio.get_mixture_or_task(name)
       if self.use_cached and not task.cache_dir:

@@ -502,7 +502,7 @@ def test_a_cached_task_still_draws_anew(folders, tmp_path):
     tmp_path / task.name,
     lambda row: {**row, 'inputs': row['inputs'][::-1]},
   )
-  data.check()  # and seqio knows the folder
+  data.check()
   found = examples(task.name, use_cached=True, num_epochs=5)
   _, docids, collection = folders
   pieces, rows = vocabulary.load_vocabulary(docids), rows_of(docids)

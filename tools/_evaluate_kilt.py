@@ -10,8 +10,10 @@ from typing import Any
 from genret import kilt_metrics, report
 
 
-def evaluate(args: argparse.Namespace) -> kilt_metrics.KiltEvaluation:
-  """Measures --run against --gold.
+def evaluate(
+  args: argparse.Namespace, gold: str, run: str
+) -> kilt_metrics.KiltEvaluation:
+  """Measures a file of --run against one of --gold.
 
   Raises:
     ValueError: for options that belong to --qrels, and as
@@ -30,14 +32,14 @@ def evaluate(args: argparse.Namespace) -> kilt_metrics.KiltEvaluation:
         f'expected --gold without --{flag}, found both; KILT has measures of '
         'its own, --qrels has the others.'
       )
-  for flag, path in (('--run', args.run), ('--gold', args.gold)):
+  for flag, path in (('--run', run), ('--gold', gold)):
     if not os.path.isfile(path):
       raise FileNotFoundError(
         f'expected {flag} to be a file of KILT records, found no file {path}; '
         'check the path.'
       )
   return kilt_metrics.evaluate(
-    args.gold, args.run, ks=_cut_offs(args.ks), level=args.level
+    gold, run, ks=_cut_offs(args.ks), level=args.level
   )
 
 

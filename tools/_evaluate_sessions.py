@@ -4,29 +4,27 @@
 
 import argparse
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from genret import continual_metrics, kilt_records, metrics, report
 from genret.corpus import Qrels
+from genret.tools import _evaluate_kilt
 
 # Of each session's judgements by each session's run; {} where that is not known.
 _Measured = list[list[Mapping[str, float]]]
 
 
-def of_kilt(
-  args: argparse.Namespace, measure: Callable[[str, str], Mapping[str, float]]
-) -> _Measured:
+def of_kilt(args: argparse.Namespace) -> _Measured:
   """Guesses after each session against the records of each.
 
   Args:
     args: with as many of `gold` as of `run`.
-    measure: of a gold file and a file of guesses.
 
   Raises:
-    ValueError: for other numbers of files, and as `measure` does.
+    ValueError: for other numbers of files, and as `_evaluate_kilt.evaluate`.
   """
   _check_numbers(args.gold, args.run, '--gold')
   gold = [{r.key for r in kilt_records.read_records(g)} for g in args.gold]
@@ -35,7 +33,9 @@ def of_kilt(
     guessed = {r.key for r in kilt_records.read_records(run)}
     rows.append(
       [
-        {} if guessed.isdisjoint(keys) else measure(path, run)
+        {}
+        if guessed.isdisjoint(keys)
+        else _evaluate_kilt.evaluate(args, path, run).retrieval
         for path, keys in zip(args.gold, gold, strict=True)
       ]
     )
@@ -87,11 +87,11 @@ def as_json(args: argparse.Namespace, measured: _Measured) -> dict[str, Any]:
   }
 
 
-def as_text(measured: _Measured, names: Sequence[str] | None = None) -> str:
-  """Two tables of each measure, of all where no `names` are given."""
+def as_text(measured: _Measured, names: Sequence[str]) -> str:
+  """Two tables of each of the measures that are named."""
   tables = []
   for name, matrix in _matrices(measured).items():
-    if names is not None and name not in names:
+    if name not in names:
       continue
     on = {
       f'{name} after session {after}': {

@@ -56,7 +56,7 @@ def main(argv: list[str]) -> int:
     (value,) = getattr(args, name) or [None]
     setattr(args, name, value)
   if args.gold is not None:
-    found = _evaluate_kilt.evaluate(args)
+    found = _evaluate_kilt.evaluate(args, args.gold, args.run)
     if args.json:
       print(json.dumps(_evaluate_kilt.as_json(args, found), indent=2))
     else:
@@ -92,13 +92,7 @@ def _sessions(args: argparse.Namespace) -> int:
       'found one of these; compare one run at a time.'
     )
   if args.gold is not None:
-
-    def measure(gold: str, run: str) -> dict[str, float]:
-      of = argparse.Namespace(**(vars(args) | {'gold': gold, 'run': run}))
-      return dict(_evaluate_kilt.evaluate(of).retrieval)
-
-    measured = _evaluate_sessions.of_kilt(args, measure)
-    shown = ['Rprec']
+    measured, shown = _evaluate_sessions.of_kilt(args), ['Rprec']
   elif args.qrels is not None:
     args.measures = shown = args.measures or list(metrics.MEASURES)
     qrels = [corpus.read_qrels(path) for path in args.qrels]
