@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """T5X's checkpoints: both layouts are read or refused, one is written."""
 
+import collections
 import functools
 import os
+import re
 import warnings
 
 import flax
@@ -104,6 +106,46 @@ def test_the_newest_step_is_read_with_its_sizes(tmp_path, layout, form):
   jax.tree.map(np.testing.assert_array_equal, params, make_params(config, 2))
 
 
+def stack(params):
+  """Parameters as T5X has them of layers that it scans over."""
+  stacked, layers = {}, collections.defaultdict(list)
+  for path, leaf in flax.traverse_util.flatten_dict(params).items():
+    heads = SIZES['num_heads'], SIZES['head_dim']
+    if path[-2] in ('query', 'key', 'value'):
+      leaf = leaf.reshape(-1, *heads)
+    elif path[-2] == 'out':
+      leaf = leaf.reshape(*heads, -1)
+    if found := re.fullmatch(r'(layers|relpos_bias)_(\d+)', path[1]):
+      within = path[2:] if found[1] == 'layers' else ('relpos_bias', *path[2:])
+      layers[path[0], path[0], *within].append((int(found[2]), leaf))
+    else:
+      stacked[path] = leaf
+  for path, leaves in layers.items():
+    leaves = [leaf for _, leaf in sorted(leaves, key=lambda pair: pair[0])]
+    stacked[path] = np.stack(leaves, axis=1)
+  return flax.traverse_util.unflatten_dict(stacked)
+
+
+@pytest.mark.parametrize('layout', WRITERS)
+def test_layers_that_t5x_scans_over_are_taken_apart(tmp_path, layout):
+  config = t5.T5Config(
+    **SIZES | FORMS['umt5'] | {'num_decoder_layers': 11}  # 10 is behind 9
+  )
+  params = make_params(config)
+  WRITERS[layout](tmp_path / 'checkpoint_1', stack(params))
+  found, loaded = t5x_checkpoints.load_t5x(tmp_path)
+  assert found == config
+  jax.tree.map(np.testing.assert_array_equal, loaded, params)
+
+
+def test_what_an_optimizer_remembers_of_scanned_layers_is_refused(tmp_path):
+  params = stack(make_params(t5.T5Config(**SIZES | FORMS['umt5'])))
+  for step, state in enumerate((params, [None, {'v': params}])):
+    t5x_checkpoints.save_t5x(tmp_path, step, params, state)
+    with pytest.raises(ValueError, match=r'T5X scans over, .* \(--format gen'):
+      t5x_checkpoints.load_t5x_optimizer(tmp_path)
+
+
 def test_half_precision_and_what_a_checkpoint_does_not_tell(tmp_path):
   config = t5.T5Config(**SIZES)
   write_older(tmp_path / 'checkpoint_1', make_params(config), dtype=np.float16)
@@ -154,11 +196,15 @@ def test_other_models_are_refused_by_name(tmp_path, layout):
     return flax.traverse_util.unflatten_dict(flat, sep='/')
 
   scale = 'decoder/layers_2/pre_mlp_layer_norm/scale'
-  scanned = {'encoder': {'layers': params['encoder']}}
+  scanned = {'encoder': {'encoder': {'attention': {'scale': np.ones(2)}}}}
   for number, (tree, message) in enumerate(
     [
       (
         scanned,
+        'axis of layers behind the first in encoder/encoder/attention/scale',
+      ),
+      (
+        {'encoder': {'layers': params['encoder']}},
         'Expected token_embedder/embedding, a matrix, in .* found none',
       ),
       (changed(lambda flat: flat.pop(scale)), f"lacks the parameter '{scale}'"),
@@ -261,3 +307,40 @@ def test_reads_what_t5x_writes(tmp_path, layout):
   found, params = t5x_checkpoints.load_t5x(tmp_path)
   assert found == config
   jax.tree.map(np.testing.assert_array_equal, params, dict(variables['params']))
+
+
+@pytest.mark.t5x
+@pytest.mark.parametrize('scanned', [False, True])
+def test_answers_as_what_t5x_scans_over_or_could(tmp_path, scanned):
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')
+    why = 'T5X is not installed (it is on no package index)'
+    pytest.importorskip('t5x', reason=why)
+    from t5x.examples.scalable_t5 import network
+  # The form of umT5 but for its sizes.
+  config = t5.T5Config(**SIZES | FORMS['umt5'])
+  sizes = {**SIZES, 'mlp_activations': ('gelu', 'linear')}
+  theirs = network.Transformer(network.T5Config(**sizes, scan_layers=scanned))
+  rng = np.random.default_rng(0)
+  inputs, targets = rng.integers(2, 50, (2, 3, 9)).astype(np.int32)
+  inputs[1, 6:] = 0
+  tokens = inputs, targets, targets
+  with (
+    jax.numpy_rank_promotion('allow'),
+    jax.numpy_dtype_promotion('standard'),
+    warnings.catch_warnings(),
+  ):
+    warnings.simplefilter('ignore')
+    init = functools.partial(theirs.init, enable_dropout=False)
+    params = jax.jit(init)(jax.random.key(0), *tokens)['params']
+    expected = theirs.apply({'params': params}, *tokens, enable_dropout=False)
+  write_older(
+    tmp_path / 'checkpoint_1',
+    jax.tree.map(np.asarray, flax.core.unfreeze(params)),
+  )
+  found, loaded = t5x_checkpoints.load_t5x(tmp_path)
+  assert found == config
+  logits = t5.Transformer(found).apply(
+    {'params': loaded}, *tokens, enable_dropout=False
+  )
+  np.testing.assert_allclose(logits, expected, atol=1e-5)

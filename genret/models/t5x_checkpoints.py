@@ -7,20 +7,26 @@
 | older  | `checkpoint`, a msgpack whose large arrays stand beside it as zarr: `target.encoder...` |
 | orbax  | `state/`, an orbax tree                                               |
 
-The published T5 1.1, mT5, ByT5 and Flan-T5 of T5X are in the older one. Either
-holds the parameters under `target`; the step, and what the optimizer remembers,
-under `state`. Sizes are not in it: they are those of the parameters.
+The published T5 1.1, mT5, ByT5, Flan-T5 and umT5 of T5X are in the older one.
+Either holds the parameters under `target`; the step, and what the optimizer
+remembers, under `state`. Sizes are not in it: they are those of the parameters.
+
+Where T5X scans over the layers, as it does for umT5 (examples/scalable_t5), the
+parameters of all layers of a stack are one array, `encoder/encoder/...`, with an
+axis of layers behind the first, and heads have an axis of their own. They are
+read into the layers that ours have.
 
 What an optimizer of optax remembers is the same numbers in both engines, under
 other names: T5X numbers what is a tuple in optax ('0', '1', ...), and has {} for
 what holds nothing.
 """
 
+import itertools
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax
@@ -35,6 +41,7 @@ from genret.models.hugging_face import Params, check_parameters
 
 _STEP = re.compile(r'checkpoint_(\d+)')
 _OLDER, _ORBAX = 'checkpoint', 'state'
+_STACKS = ('encoder', 'decoder')
 _EMBEDDING = 'token_embedder/embedding'
 
 
@@ -45,8 +52,6 @@ def load_t5x(
   dropout_rate: float = 0.1,
 ) -> tuple[t5.T5Config, Params]:
   """Reads the parameters of a T5 that T5X wrote.
-
-  Layers that T5X scans over, whose parameters are stacked, are not read.
 
   Args:
     path: the folder of a step, or of a run, of which the newest is taken.
@@ -68,6 +73,7 @@ def load_t5x(
       _read(folder, 'target', 'parameters'), sep='/'
     ).items()
   }
+  params = _as_ours(folder, params)
   config = _config(folder, params, gate, dropout_rate)
   check_parameters(folder, config, params)
   return config, flax.traverse_util.unflatten_dict(params, sep='/')
@@ -101,6 +107,12 @@ def load_t5x_optimizer(path: str | os.PathLike[str]) -> tuple[int, Any]:
     )
   step = int(state['step'])
   own = flax.traverse_util.flatten_dict(found)
+  if any(_is_scanned(path) for path in own):
+    raise ValueError(
+      f"Expected an optimizer's state layer by layer in {folder}, found one of "
+      'layers that T5X scans over, whose moments are of all of them; start from '
+      'its parameters alone (--format genret).'
+    )
   if {path[-1] for path in own} != {'v_row', 'v_col', 'v', 'm'}:
     return step, found
   if any(own[path].shape != (1,) for path in own if path[-1] == 'm'):
@@ -310,6 +322,47 @@ def _is_tree(node: Any) -> bool:
   return isinstance(node, Mapping)
 
 
+def _is_scanned(path: Sequence[str]) -> bool:
+  """Whether an array is that of all layers of a stack.
+
+  Such are within `encoder/encoder`; in what optax remembers of them, deeper.
+  """
+  pairs = itertools.pairwise(path)
+  return any(outer == inner and outer in _STACKS for outer, inner in pairs)
+
+
+def _as_ours(
+  folder: pathlib.Path, params: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """Parameters of T5X's scalable_t5 by our names, layer by layer.
+
+  Those of its t5 are as they are.
+  """
+  layers = {}
+  for name, array in params.items():
+    stack, *within = name.split('/')
+    if not _is_scanned((stack, *within[:1])):
+      layers[name] = array
+      continue
+    if array.ndim < 2:
+      raise ValueError(
+        f'Expected an axis of layers behind the first in {name} in {folder}, got '
+        f'shape {array.shape}; is it a checkpoint of T5X?'
+      )
+    rest = '/'.join(within[1:])
+    for layer, own in enumerate(np.moveaxis(array, 1, 0)):
+      layers[f'{stack}/layers_{layer}/{rest}'] = own
+  found = {}
+  for name, array in layers.items():
+    # A layer has its own biases there, and they stand beside the layers in ours.
+    ours = re.sub(r'/layers_(\d+)/relpos_bias/', r'/relpos_bias_\1/', name)
+    if array.ndim == 3:  # heads have an axis of their own there
+      wide = (-1, array.shape[2]) if '/out/' in name else (array.shape[0], -1)
+      array = array.reshape(wide)
+    found[ours] = np.ascontiguousarray(array)
+  return found
+
+
 def _config(
   folder: pathlib.Path,
   params: Mapping[str, np.ndarray],
@@ -326,8 +379,8 @@ def _config(
     if path not in params or params[path].ndim != 2:
       raise ValueError(
         f'Expected {path}, a matrix, in {folder}, found '
-        f'{params[path].shape if path in params else "none"}; only plain T5s '
-        'are read, no layers that are scanned over and no other models.'
+        f'{params[path].shape if path in params else "none"}; only T5s are '
+        'read, no other models.'
       )
   vocab_size, emb_dim = params[_EMBEDDING].shape
   num_heads = params[bias].shape[0]
