@@ -10,8 +10,6 @@ import os
 
 from genret import array_folder, ngram_index
 from genret.constraints import fm_files
-from genret.constraints.fm_index import FMIndex
-from genret.constraints.trie import Trie
 from genret.docids.table import DocidTable
 from genret.ngram_index import NgramIndex
 
@@ -54,9 +52,3 @@ def first_token(docids: str | os.PathLike[str]) -> int:
       'use another scheme, such as hierarchical-kmeans-2d, or no PAWA.'
     )
   return first
-
-
-def constraint(docids: str | os.PathLike[str]) -> Trie | FMIndex:
-  """What keeps decoding inside the corpus; bind it from gin."""
-  found = load(docids)
-  return found.fm if isinstance(found, NgramIndex) else Trie.from_table(found)

@@ -19,11 +19,37 @@ from typing import NoReturn
 STATUS = 128 + signal.SIGTERM
 
 
+class Stopped(BaseException):
+  """SIGTERM, where nothing must be finished before the end."""
+
+
 @dataclasses.dataclass
 class Stop:
   """Whether the process was asked to end."""
 
   requested: bool = False
+  _breaks: bool = False
+
+  @contextlib.contextmanager
+  def at_once(self) -> Iterator[None]:
+    """Lets SIGTERM break off what is done within.
+
+    Raises:
+      Stopped: as it comes, or at the start where it came before.
+    """
+    try:
+      self._breaks = True
+      if self.requested:
+        raise Stopped
+      yield
+    finally:
+      self._breaks = False
+
+  def request(self) -> None:
+    """What SIGTERM does."""
+    self.requested = True
+    if self._breaks:
+      raise Stopped
 
 
 @contextlib.contextmanager
@@ -36,7 +62,7 @@ def noticed() -> Iterator[Stop]:
   stop = Stop()
 
   def note(number: int, frame: FrameType | None) -> None:
-    stop.requested = True
+    stop.request()
 
   earlier = signal.getsignal(signal.SIGTERM)
   in_main = threading.current_thread() is threading.main_thread()

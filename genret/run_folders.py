@@ -1,12 +1,13 @@
 # Copyright 2026 The genret authors.
 # SPDX-License-Identifier: Apache-2.0
-"""What training keeps in a run folder besides checkpoints, safe to be killed."""
+"""What training keeps in a run folder besides checkpoints and log, safe to be killed."""
 
 import contextlib
+import difflib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,49 +53,29 @@ def alone(run_folder: Path) -> Iterator[None]:
     yield
 
 
-def open_log(path: Path, first_step: int) -> tuple[Any, list[dict[str, float]]]:
-  """Opens the log to append, without the lines of steps that are run again.
-
-  Returns the open file and the lines that it has.
-  """
-  kept = []
-  if path.is_file() and first_step:
-    lines = path.read_text().splitlines(keepends=True)
-    # A line without an end was being written when the run was killed.
-    found = [(json.loads(line), line) for line in lines if line.endswith('\n')]
-    kept = [pair for pair in found if pair[0]['step'] <= first_step]
-  temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-  temporary.write_text(''.join(line for _, line in kept))
-  os.replace(temporary, path)
-  return path.open('a'), [fields for fields, _ in kept]
-
-
-def logged_scores(
-  lines: Iterable[Mapping[str, float]], split: str, *, queries: int | None
-) -> dict[int, float]:
-  """Success@10 of the steps that a log tells, {step: score}.
+def leave_texts(run_folder: Path, texts: Mapping[str, str]) -> list[str]:
+  """Writes files into a run folder.
 
   Args:
-    lines: of the log.
-    split: that was evaluated on.
-    queries: how many there must have been, where a line tells; None for any.
+    run_folder: that may have them from an earlier part of the run.
+    texts: by names of files.
 
-  Raises:
-    ValueError: if there were others: such scores do not compare.
+  Returns:
+    Sentences and lines that say what an earlier part had of other lines.
   """
-  scores = {}
-  for line in lines:
-    if f'{split}/Success@10' not in line:
-      continue
-    told = line.get(f'{split}/queries')
-    if None not in (told, queries) and told != queries:
-      raise ValueError(
-        f'Expected an evaluation on {told} queries of {split}, as the run '
-        f'had, got {queries}; the best step would be chosen among scores that '
-        'do not compare, so set eval_queries as before.'
-      )
-    scores[int(line['step'])] = line[f'{split}/Success@10']
-  return scores
+  told = []
+  for name, text in texts.items():
+    path = run_folder / name
+    earlier = path.read_text(encoding='utf-8') if path.is_file() else text
+    changed = [
+      line
+      for line in difflib.ndiff(earlier.splitlines(), text.splitlines())
+      if line[0] in '+-' and line[2:].strip()
+    ]
+    if changed:
+      told += [f'{name} differs from that of the steps before:', *changed]
+    write_text(path, text)
+  return told
 
 
 def copy_docids(source: Path, target: Path) -> None:
@@ -137,16 +118,6 @@ def _link(source: str, target: str) -> None:
     os.link(source, target)
   except OSError:  # another file system, or one without links
     shutil.copy2(source, target)
-
-
-def last_logged_step(folder: str | os.PathLike[str]) -> int:
-  """The last step in the log of a run; 0 where it has no log."""
-  try:
-    lines = (Path(folder) / 'log.jsonl').read_text(encoding='utf-8').split('\n')
-  except FileNotFoundError:
-    return 0
-  whole = lines[:-1]  # A line that is being written has no end as yet.
-  return int(json.loads(whole[-1])['step']) if whole else 0
 
 
 def vocabulary_file(

@@ -26,12 +26,11 @@ import sentencepiece
 from tqdm import tqdm
 
 from genret import identifiers as identifiers_lib
-from genret import metrics, run_folders
+from genret import metrics, train_log
 from genret import vocabulary as vocabulary_lib
-from genret.constraints import protocol
-from genret.constraints.repeated import ambiguous_identifier, repeated
 from genret.constraints.trie import Trie
 from genret.corpus import Document, documents_hash, read_documents
+from genret.decoding.answers import answers_of
 from genret.decoding.beam import BeamSearchOutput
 from genret.decoding.generate import generate_batches
 from genret.decoding.options import DecodingOptions, from_fields
@@ -150,7 +149,7 @@ class Searcher:
     settings = _run_settings(folder)
     config, params = checkpoints.load_model(folder, step=step)
     if step is None and not checkpoints.newest_step(folder):
-      logged = run_folders.last_logged_step(folder)
+      logged = train_log.last_logged_step(folder)
       if logged:
         warnings.warn(
           f'{folder} has no checkpoint but that of step 0, the untrained model, '
@@ -174,40 +173,18 @@ class Searcher:
 
   @decoding.setter
   def decoding(self, options: DecodingOptions) -> None:
-    separator: list[int] = []
-    constraint: protocol.SupportsConstraint = self.trie
-    if options.max_titles > 1:
-      separator = vocabulary_lib.separator_tokens(
-        self.vocabulary, options.separator
-      )
-      self._check_separator(options.separator, separator)
-      constraint = repeated(self.trie, separator, options.max_titles)
-    if not options.constrained:
-      constraint = protocol.unconstrained(self.table.vocab_size)
-    longest = int(self.table.lengths_D.max(initial=0))
-    # Answers end with eos, which counts.
-    length = options.max_titles * (longest + len(separator)) - len(separator)
-    length = min(length + 1, options.max_length or length + 1)
-    cut = int(np.count_nonzero(self.table.lengths_D >= length))
-    if cut:
-      warnings.warn(
-        f'Expected room for every identifier and its end, {cut} of '
-        f'{len(self.table)} are longer than max_length={length} and will not be '
-        'found; raise it.',
-        stacklevel=2,
-      )
-    self._decoding, self._constraint = options, constraint
-    self.separator, self.output_length = separator, length
+    self._answers = answers_of(self.table, self.trie, self.vocabulary, options)
+    self._decoding = options
 
-  def _check_separator(self, text: str, separator: Sequence[int]) -> None:
-    wrong = ambiguous_identifier(self.trie, separator)
-    if wrong is not None:
-      (named,) = self.table.documents(np.array([wrong]), np.array([len(wrong)]))
-      raise ValueError(
-        f'Expected identifiers without the separator {text!r}, that of document '
-        f'{self.doc_ids[named[0]]!r} has its tokens; choose another separator, '
-        'or max_titles of 1.'
-      )
+  @property
+  def separator(self) -> list[int]:
+    """The tokens between two identifiers of an answer; none where it is one."""
+    return self._answers.separator
+
+  @property
+  def output_length(self) -> int:
+    """The most tokens of an answer, its end-of-sequence included."""
+    return self._answers.max_length
 
   @property
   def doc_ids(self) -> Sequence[str]:
@@ -384,7 +361,7 @@ class Searcher:
         self.module,
         self.params,
         query_QxT,
-        self._constraint,
+        self._answers.constraint,
         batch_size=batch_size,
         num_beams=num_beams,
         max_length=self.output_length,

@@ -9,33 +9,30 @@ it saves one first.
 
 import contextlib
 import functools
-import json
 import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 from tqdm import tqdm
 
+from genret import identifiers as identifiers_lib
 from genret import (
-  event_files,
   preemption,
   profiling,
   run_folders,
   token_examples,
+  train_checks,
+  train_log,
 )
-from genret import identifiers as identifiers_lib
 from genret.corpus import Document, check_query_form, load_collection
 from genret.decoding.ngram_keys import KeyOptions
 from genret.decoding.options import DecodingOptions, from_fields
-from genret.docids.table import DocidTable
 from genret.evaluate import evaluate_searcher, split_queries
 from genret.losses import TokenLosses
 from genret.models import checkpoints
@@ -81,6 +78,7 @@ def train(
   keep_checkpoints: int = 1,
   keep_best: int = 0,
   profile_steps: Sequence[int] | None = None,
+  texts: Mapping[str, str] | None = None,
   progress: bool = True,
 ) -> Path:
   """Trains a retriever, measuring it by its searches along the way.
@@ -138,6 +136,8 @@ def train(
       and what opens a run opens its newest.
     profile_steps: the first and the last step to trace, into profile/ of the run
       folder; None for none.
+    texts: what else to leave in the run folder, such as the configuration, by
+      names of files. Where a run goes on it is told what it had of other lines.
     progress: show a progress bar on standard error.
 
   Returns:
@@ -156,6 +156,7 @@ def train(
   # --- What must fit before anything runs.
   run_folder = Path(model_dir)
   objective = objective or CrossEntropy()
+  optimizer = optimizer or optax.adafactor(1e-3)
   found = identifiers_lib.load(docids)
   retrieval = {}  # of a model that retrieves by other means than what it writes
   if hasattr(objective, 'retriever'):
@@ -164,20 +165,21 @@ def train(
       'document_length': task_feature_lengths['targets'],
       'passage_prefix': passage_prefix,
     }
-  _check(module, found, task_feature_lengths, writes=not retrieval)
-  data = _examples(mixture_or_task_name, use_cached_tasks, cache_dirs)
-  optimizer = optimizer or optax.adafactor(1e-3)
-  step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
-  _check_batch(batch_size, microbatches)
-  if not 0 <= seed < 2**32:
-    raise ValueError(
-      f'Expected a seed from 0 to 4294967295, got {seed}; set another.'
-    )
-  _check_periods(log_period, checkpoint_period, eval_period, keep_checkpoints)
-  _check_best(keep_best, eval_period)
-  profile = profiling.Window(
-    Path(model_dir) / 'profile', profile_steps, train_steps
+  train_checks.check_model(
+    module.config, found, task_feature_lengths, writes=not retrieval
   )
+  data = _examples(mixture_or_task_name, use_cached_tasks, cache_dirs)
+  step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
+  train_checks.check_batch(batch_size, microbatches)
+  train_checks.check_numbers(
+    seed=seed,
+    log_period=log_period,
+    checkpoint_period=checkpoint_period,
+    eval_period=eval_period,
+    keep_checkpoints=keep_checkpoints,
+    keep_best=keep_best,
+  )
+  profile = profiling.Window(run_folder / 'profile', profile_steps, train_steps)
   check_query_form(query_form)
   from_fields(DecodingOptions, decoding or {})
   from_fields(KeyOptions, keys or {})
@@ -192,11 +194,25 @@ def train(
       documents = collection.documents
       check_corpus(documents, found, str(corpus))
     del collection  # large, and needed no more
+
+  # --- The run folder is this run's alone.
   # Kept out of files where nothing is said, so that those of old runs agree.
   form = {} if query_form == 'input' else {'query_form': query_form}
   withheld: dict[str, Any] = {}
   if unseen_share:
     withheld = {'unseen_share': unseen_share, 'unseen_seed': unseen_seed}
+  shared = {'query_prefix': query_prefix, **form, **withheld, **retrieval}
+  settings = {
+    # A folder by its full path; names such as 'genret:...' as they are.
+    'corpus': str(Path(corpus).absolute() if Path(corpus).exists() else corpus),
+    'input_length': task_feature_lengths['inputs'],
+    'num_beams': num_beams,
+    'decoding': dict(decoding or {}),
+    # These are read where n-grams name documents.
+    'keys': dict(keys or {}),
+    'scoring': dict(scoring or {}),
+    **shared,
+  }
   run_folder.mkdir(parents=True, exist_ok=True)
   run_folders.claim(
     run_folder,
@@ -207,29 +223,12 @@ def train(
       'task_feature_lengths': dict(task_feature_lengths),
       'batch_size': batch_size,
       'objective': describe(objective),
-      'query_prefix': query_prefix,
       'seed': seed,
-      **form,
-      **withheld,
-      **retrieval,
+      **shared,
     },
   )
   run_folders.copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
   checkpoints.save_config(run_folder, module.config)
-  settings = {
-    # A folder by its full path; names such as 'genret:...' as they are.
-    'corpus': str(Path(corpus).absolute() if Path(corpus).exists() else corpus),
-    'input_length': task_feature_lengths['inputs'],
-    'num_beams': num_beams,
-    'query_prefix': query_prefix,
-    'decoding': dict(decoding or {}),
-    # These are read where n-grams name documents.
-    'keys': dict(keys or {}),
-    'scoring': dict(scoring or {}),
-    **form,
-    **withheld,
-    **retrieval,
-  }
 
   # --- Parameters and optimiser, the same on every device.
   mesh = jax.make_mesh(
@@ -248,7 +247,6 @@ def train(
   with contextlib.ExitStack() as closing:
     # --- Go on from the newest checkpoint, or keep the untrained model.
     closing.enter_context(run_folders.alone(run_folder))
-    write_settings(run_folder, settings)
     stop = closing.enter_context(preemption.noticed())
     scores: dict[int, float] = {}  # of steps that are evaluated
     manager = closing.enter_context(
@@ -269,34 +267,23 @@ def train(
         params = checkpoints.load_params_like(initial_checkpoint_path, params)
         state = (jax.device_put(params, everywhere), state[1])
       checkpoints.save_step(manager, 0, *state)
+    write_settings(run_folder, settings)
+    changes = run_folders.leave_texts(run_folder, texts or {})
+    if first_step:
+      told = (
+        f'{run_folder} goes on from step {first_step}; no other parameters '
+      )
+      print(f'{told}are read.', *changes, sep='\n', file=sys.stderr)
 
-    # --- The data from where they stopped, the evaluation, the logs.
+    # --- The data from where they stopped, the log, the evaluation.
     batches = data.training_batches(
       task_feature_lengths, batch_size, seed=seed, skip=first_step
     )
-    events = event_files.EventFile(run_folder / 'tensorboard')
-    closing.callback(events.close)
-    log, earlier = run_folders.open_log(run_folder / 'log.jsonl', first_step)
-    closing.enter_context(log)
-    logged = run_folders.logged_scores(
-      earlier, eval_split, queries=len(queries) if keep_best else None
-    )
-    saved = manager.all_steps()
-    scores |= {step: logged[step] for step in logged if step in saved}
-    earlier_seconds = earlier[-1]['seconds'] if earlier else 0.0
-    start_time = time.perf_counter()
-
-    def write(step: int, scalars: Mapping[str, float]) -> None:
-      events.write(step, scalars)
-      seconds = earlier_seconds + time.perf_counter() - start_time
-      line = {'step': step, 'seconds': seconds, **scalars}
-      log.write(json.dumps(line) + '\n')
-      log.flush()
-
-    # --- Train.
+    log = closing.enter_context(train_log.opened(run_folder, first_step))
+    logged = log.scores(eval_split, queries=len(queries) if keep_best else None)
+    scores |= {s: logged[s] for s in manager.all_steps() if s in logged}
     closing.callback(profile.close)
     shown: dict[str, str] = {}
-    pending: list[TokenLosses] = []
     bar = closing.enter_context(
       tqdm(
         total=train_steps,
@@ -306,14 +293,6 @@ def train(
         disable=not progress,
       )
     )
-
-    if first_step and progress:
-      bar.write(
-        f'{run_folder} goes on from step {first_step}; no other parameters are '
-        'read.',
-        file=sys.stderr,
-      )
-
     if eval_period:
       searcher = make_searcher(
         module, state[0], docids, settings, documents=documents
@@ -326,7 +305,11 @@ def train(
 
     def measure(step: int) -> None:
       searcher.params = state[0]
-      measured = evaluate_searcher(searcher, queries, qrels)
+      try:
+        with stop.at_once():  # the step is saved, and measured when it goes on
+          measured = evaluate_searcher(searcher, queries, qrels)
+      except preemption.Stopped:
+        leave(step)
       scalars = {**measured.evaluation.mean, **measured.rates}
       for part, means in measured.parts(qrels, **withheld).items():
         scalars |= {f'{part}/{name}': value for name, value in means.items()}
@@ -335,11 +318,13 @@ def train(
         scalars['queries'] = len(queries)
         scalars['best_step'] = checkpoints.best_steps(scores, 1)[0]
         shown['best step'] = str(scalars['best_step'])
-      write(step, {f'{eval_split}/{name}': v for name, v in scalars.items()})
+      log.write(
+        step, {f'{eval_split}/{name}': v for name, v in scalars.items()}
+      )
       shown[f'{eval_split} Success@10'] = f'{scores[step]:.3f}'
       bar.set_postfix(shown)
 
-    def leave(step: int) -> None:
+    def leave(step: int) -> NoReturn:
       manager.wait_until_finished()
       preemption.leave(
         f'Stopped by SIGTERM after step {step} of {train_steps}, which is '
@@ -349,6 +334,9 @@ def train(
     # The end may have come between a checkpoint and its evaluation.
     if due(first_step) and first_step not in scores:
       measure(first_step)
+
+    # --- Train.
+    pending: list[TokenLosses] = []
     last_time = time.perf_counter()
     for step in range(first_step + 1, train_steps + 1):
       profile.begin(step)
@@ -365,19 +353,19 @@ def train(
       stopping = stop.requested
       last = stopping or step == train_steps
       if step % log_period == 0 or last:
-        scalars = _summarise(pending, step)
+        scalars = _means(pending, step)
         seconds = time.perf_counter() - last_time
         scalars['examples_per_second'] = batch_size * len(pending) / seconds
         pending = []
-        write(step, scalars)
+        log.write(step, scalars)
         shown['loss'] = f'{scalars["loss"]:.3f}'
         bar.set_postfix(shown)
         last_time = time.perf_counter()
       best_known = keep_best and due(step)
       if step % checkpoint_period == 0 or last or best_known:
         # What is kept must be worth going on from.
-        _finite(pending, step)
-        _check_finite(state, step)
+        train_checks.finite_losses(pending, step)
+        train_checks.check_finite_state(state, step)
         checkpoints.save_step(manager, step, *state)
       if stopping:
         leave(step)
@@ -407,107 +395,8 @@ def _examples(
   return data
 
 
-def _summarise(pending: list[TokenLosses], step: int) -> dict[str, float]:
+def _means(pending: list[TokenLosses], step: int) -> dict[str, float]:
   """Means over the steps since the last log, which ended with `step`."""
-  loss, correct, weight = _finite(pending, step).sum(0)
+  loss, correct, weight = train_checks.finite_losses(pending, step).sum(0)
   weight = max(weight, 1.0)
   return {'loss': loss / weight, 'token_accuracy': correct / weight}
-
-
-def _finite(pending: list[TokenLosses], step: int) -> np.ndarray:
-  """The losses [steps, 3], which end with `step`; refuses what is not finite."""
-  if not pending:
-    return np.zeros((0, 3))
-  values = np.array(jax.device_get(pending), np.float64)  # [steps, 3]
-  for offset, loss in enumerate(values[:, 0]):
-    if not np.isfinite(loss):
-      raise FloatingPointError(
-        f'Expected a finite loss, got {loss} at step '
-        f'{step - len(values) + 1 + offset}; lower the learning rate, and '
-        'start again: training goes on from the last checkpoint.'
-      )
-  return values
-
-
-def _check_finite(state: Any, step: int) -> None:
-  """Refuses parameters or moments that a step with a finite loss has spoilt."""
-  spoilt = jax.tree.leaves_with_path(jax.device_get(_spoilt(state)))
-  for path, here in spoilt:
-    if here:
-      name = jax.tree_util.keystr(path[1:], simple=True, separator='/')
-      raise FloatingPointError(
-        f'Expected finite {("parameters", "moments")[path[0].idx]}, got others '
-        f'in {name} after step {step}; lower the learning rate, and start again: '
-        'training goes on from the last checkpoint.'
-      )
-
-
-@jax.jit
-def _spoilt(state: Any) -> Any:
-  """Of each array, whether it holds anything that is not finite."""
-  return jax.tree.map(
-    lambda x: jnp.issubdtype(x.dtype, jnp.inexact) & ~jnp.isfinite(x).all(),
-    state,
-  )
-
-
-def _check(
-  module: Transformer,
-  found: identifiers_lib.Identifiers,
-  task_feature_lengths: Mapping[str, int],
-  *,
-  writes: bool,
-) -> None:
-  needed = 2  # a token and end-of-sequence
-  if writes and isinstance(found, DocidTable):
-    needed = int(found.lengths_D.max(initial=0)) + 1
-  if task_feature_lengths.get('targets', 0) < needed:
-    raise ValueError(
-      f"Expected task_feature_lengths['targets'] of at least {needed}, got "
-      f'{task_feature_lengths.get("targets")}; the longest identifier and its '
-      'end-of-sequence must fit.'
-    )
-  if module.config.vocab_size != found.vocab_size:
-    raise ValueError(
-      f'Expected a model over the {found.vocab_size} tokens of the '
-      f'identifiers, got vocab_size={module.config.vocab_size}; set it to '
-      f'{found.vocab_size}.'
-    )
-
-
-def _check_batch(batch_size: int, microbatches: int) -> None:
-  devices = jax.local_device_count()
-  if batch_size < 1 or batch_size % (devices * microbatches):
-    raise ValueError(
-      f'Expected a batch size that {devices} devices divide, and {microbatches} '
-      f'microbatches on each, got {batch_size}; set a multiple of '
-      f'{devices * microbatches}.'
-    )
-
-
-def _check_periods(
-  log_period: int,
-  checkpoint_period: int,
-  eval_period: int,
-  keep_checkpoints: int,
-) -> None:
-  for name, number, least in (
-    ('log_period', log_period, 1),
-    ('checkpoint_period', checkpoint_period, 1),
-    ('eval_period', eval_period, 0),
-    ('keep_checkpoints', keep_checkpoints, 1),
-  ):
-    if number < least:
-      raise ValueError(
-        f'Expected {name} of at least {least}, got {number}; set another.'
-      )
-
-
-def _check_best(keep_best: int, eval_period: int) -> None:
-  if keep_best < 0:
-    raise ValueError(f'Expected keep_best of at least 0, got {keep_best}.')
-  if keep_best and not eval_period:
-    raise ValueError(
-      f'Expected an eval_period above 0 with keep_best={keep_best}, got 0; the '
-      'best step is found by evaluations.'
-    )

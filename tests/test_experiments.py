@@ -30,10 +30,12 @@ from genret import (
 )
 from genret.corpus import load_collection
 from genret.docids import build
+from genret.docids.table import DocidTable
 from genret.models import checkpoints, weights
 from genret.models.t5 import Transformer
 from genret.searcher import Searcher
 from genret.tools import train as train_tool
+from genret.vocabulary import EOS_ID
 
 pytestmark = pytest.mark.optax
 
@@ -46,6 +48,8 @@ MODELS = sorted(
   {p.name for p in (FOLDER / 'models').glob('*.gin')}
   - {SIZELESS, PAWA, ADAPTERS}
 )
+# Their tasks have no queries but those to train on.
+LEARNS_FILES = ('dsi_qg.gin', 'minder_nq.gin', 'seal_kilt.gin', 'seal_nq.gin')
 RUNS = sorted((FOLDER / 'runs').glob('*.gin'))
 FROM_CHECKPOINT = 'from_checkpoint.gin'
 
@@ -190,7 +194,7 @@ def prepared_for(request):
 
   def macros(experiment):
     kind = 'prepared'
-    if names_ngrams(experiment):
+    if names_ngrams(experiment) or writes_queries(experiment):
       kind = 'prepared_ngrams'
     elif writes_titles(experiment):
       kind = 'prepared_kilt'
@@ -460,11 +464,12 @@ def test_run_files_share_the_macros_of_experiments():
   }
 
 
-def run_t5x(experiment, prepared, run_folder, **more):
+def run_t5x(command, experiment, prepared, run_folder, **more):
   arguments = bindings(experiment, prepared, run_folder, **more)
-  return subprocess.run(
+  done = subprocess.run(
     [
-      *(sys.executable, '-m', 't5x.train', '--gin_file=runs/t5x_train.gin'),
+      *(sys.executable, '-m', f't5x.{command}'),
+      f'--gin_file=runs/t5x_{command}.gin',
       *(f'--gin_file=experiments/{experiment}', f'--gin_search_paths={FOLDER}'),
       *arguments,
     ],
@@ -473,6 +478,7 @@ def run_t5x(experiment, prepared, run_folder, **more):
     text=True,
     check=False,
   )
+  assert done.returncode == 0, done.stderr[-3000:]
 
 
 def read_scalars(folder):
@@ -487,6 +493,52 @@ def read_scalars(folder):
   return found
 
 
+def check_decoded(experiment, prepared, folder):
+  """T5X's infer leaves what names documents, likeliest last."""
+  decoded = folder / 'decoded'
+  run_t5x(
+    'infer',
+    experiment,
+    prepared,
+    folder,
+    CHECKPOINT_PATH=str(folder / 'checkpoint_2'),
+    OUTPUT_DIR=str(decoded),
+    DECODE_SPLIT=last_split(experiment),
+    NUM_DECODES=3,
+  )
+  rows = [
+    json.loads(line)
+    for path in decoded.glob('*-predict_with_aux.jsonl-00000-of-00001')
+    for line in path.read_text().splitlines()
+  ]
+  assert rows
+  found = identifiers.load(prepared['DOCIDS'])
+  for row in rows:
+    scores = row['aux']['scores']
+    assert len(scores) == 3
+    assert scores == sorted(scores)
+    # Beams of n-grams end where documents do, before they are long enough.
+    assert math.isfinite(scores[-1 if names_ngrams(experiment) else 0])
+    if names_ngrams(experiment) and not writes_queries(experiment):
+      written = found.pieces.encode(row['prediction'])
+      assert (found.fm.count_batch([*map(tuple, written)]) > 0).any()
+  if isinstance(found, DocidTable):
+    tokens = np.array([row['prediction'] for row in rows])
+    legal = np.cumprod(tokens != EOS_ID, axis=-1)
+    lengths = legal.sum(-1).reshape(-1)
+    documents = found.documents(
+      (tokens * legal).reshape(lengths.size, -1), lengths
+    )
+    assert all(len(each) for each in documents)
+
+
+def last_split(experiment):
+  """Of those that its tasks have, the one that has the least to do with training."""
+  if learns_pages(experiment) or experiment in LEARNS_FILES:
+    return 'train'
+  return 'dev' if writes_titles(experiment) else 'test'
+
+
 @pytest.mark.t5x
 @pytest.mark.skipif(
   importlib.util.find_spec('t5x') is None,
@@ -495,22 +547,23 @@ def read_scalars(folder):
 @pytest.mark.parametrize(
   'experiment', [e for e in EXPERIMENTS if not has_an_objective(e)]
 )
-def test_an_experiment_trains_under_t5x(experiment, prepared_for, tmp_path):
+def test_an_experiment_trains_and_decodes_under_t5x(
+  experiment, prepared_for, tmp_path
+):
   folder = tmp_path / 'run'
-  done = run_t5x(
+  run_t5x(
+    'train',
     experiment,
     prepared_for(experiment),
     folder,
     TRAIN_STEPS=2,
     EVAL_STEPS=1,
     NUM_DECODES=3,
-    # Pages have no other split.
-    **({'EVAL_SPLIT': 'train'} if learns_pages(experiment) else {}),
   )
-  assert done.returncode == 0, done.stderr[-3000:]
   assert (folder / 'checkpoint_2' / 'state').is_dir()
   train = read_scalars(folder / 'train')
   assert math.isfinite(train['loss'][-1])
+  check_decoded(experiment, prepared_for(experiment), folder)
   if names_ngrams(experiment) or writes_queries(experiment):
     return  # n-grams are measured by the documents that they find
   if writes_titles(experiment):

@@ -99,6 +99,8 @@ LAYER_OF = {
   'genret.seqio_batches': 2.2,
   'genret.token_examples': 2.2,
   'genret.train': 3,
+  'genret.train_checks': 1.5,
+  'genret.train_log': 0.1,
   'genret.train_step': 1.2,
   'genret.gin_configs': 4,
   'genret.tasks': 4,

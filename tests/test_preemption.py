@@ -47,6 +47,19 @@ def test_other_threads_leave_it_alone():
   assert found == [(preemption.Stop(requested=False), before)]
 
 
+def test_what_need_not_end_is_broken_off():
+  with preemption.noticed() as stop:
+    with stop.at_once():
+      pass
+    stop.request()  # only noted, outside
+    with pytest.raises(preemption.Stopped), stop.at_once():
+      pytest.fail('it was requested before')
+  with preemption.noticed() as stop:
+    with pytest.raises(preemption.Stopped), stop.at_once():
+      signal.raise_signal(signal.SIGTERM)
+    assert stop.requested
+
+
 def test_leaving_is_a_sentence_and_a_status(capsys):
   with pytest.raises(SystemExit) as exit_:
     preemption.leave('Stopped; start again.')

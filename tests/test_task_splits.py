@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The tasks of a mixture that have a split."""
 
+import types
+
 import pytest
 import seqio
 import tensorflow as tf
 
-from genret.tasks.splits import tasks_with
+from genret.tasks.splits import tasks_with, where_held
 
 
 def add_task(name, splits):
@@ -62,3 +64,23 @@ def test_a_split_that_none_has_is_refused(mixture):
     ValueError, match=r"split_all, which has dev, train, got 'test'; choose"
   ):
     tasks_with(mixture, 'test')
+
+
+def test_nothing_is_evaluated_where_no_task_has_the_split(mixture, caplog):
+  def config(name, split):  # what T5X's DatasetConfig has
+    return types.SimpleNamespace(mixture_or_task_name=name, split=split)
+
+  for name, split in ((mixture, 'dev'), ('split_b', 'train')):
+    held = config(name, split)
+    assert where_held(held) is held
+  assert where_held(config('split_b', 'dev')) is None
+  assert where_held(config(mixture, 'test')) is None
+  told = [record.getMessage() for record in caplog.records]
+  assert [line.partition(';')[0] for line in told] == [
+    f'Nothing is evaluated in training: no task of {name} has the split '
+    f'{split!r}, they have {splits}'
+    for name, split, splits in (
+      ('split_b', 'dev', 'train'),
+      ('split_all', 'test', 'dev, train'),
+    )
+  ]

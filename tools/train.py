@@ -29,7 +29,6 @@ import genret.gin_configs
 from genret import evaluate, plots
 from genret import train as trainer
 from genret.report import format_table
-from genret.text_files import write_text
 
 
 def parse_config(
@@ -106,22 +105,21 @@ def run() -> Path:
   """Runs `genret.train.train` as the parsed configuration has it.
 
   Returns:
-    The run folder, with config.gin beside what training leaves.
+    The run folder, with config.gin, the configuration, from the start.
 
   Raises:
     ValueError: if a macro is not set, or as training does.
     FloatingPointError: as training does.
   """
   try:
-    folder = gin.get_configurable(trainer.train)()
+    train = gin.get_configurable(trainer.train)
+    return train(texts={'config.gin': gin.config_str()})
   except (ValueError, OSError, FloatingPointError) as error:
     # gin appends where it was called from; the first line is what is wrong.
     text = str(error).split('\n  In call to configurable')[0].strip()
     if isinstance(error, FloatingPointError):
       raise FloatingPointError(text) from error
     raise ValueError(_unset_macro(error) or text) from error
-  write_text(folder / 'config.gin', gin.config_str())
-  return folder
 
 
 def _unset_macro(error: Exception) -> str:

@@ -251,16 +251,29 @@ def generate_keys(
 
 def _constraint(setting: _Setting, view: str) -> protocol.Constraint | None:
   index, marks, options = setting.index, setting.marks, setting.options
-  if view != 'body' and options.constrained:
-    inside = index.constraint(end_id=marks.end)
-    return start_after(inside, [getattr(marks, view)])
-  if view != 'body':
+  if view == 'body':
+    return body_constraint(index, options, setting.module.config.vocab_size)
+  if not options.constrained:
     return None
+  inside = index.constraint(end_id=marks.end)
+  return start_after(inside, [getattr(marks, view)])
+
+
+def body_constraint(
+  index: FMIndex, options: KeyOptions, vocab_size: int
+) -> protocol.Constraint:
+  """What allows n-grams of body_length tokens, and nothing shorter to end.
+
+  Args:
+    index: the corpus.
+    options: whether they must occur in it, and how often to be continued.
+    vocab_size: tokens of the model.
+  """
   if options.constrained:
     return index.constraint(stop_count=options.stop_count)
   # eos may only be the last of body_length tokens, and what has it vanishes.
   return limit_length(
-    protocol.unconstrained(setting.module.config.vocab_size),
+    protocol.unconstrained(vocab_size),
     min_length=options.body_length,
     eos_id=EOS_ID,
   )

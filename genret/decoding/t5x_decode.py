@@ -7,21 +7,34 @@ A gin file joins the two, for T5X's own search takes no constraint:
   models.EncoderDecoderModel.decode_fn = @constrained_beam_decode
   constrained_beam_decode.constraint = @Trie.load()
 
+or, with the identifiers and the options of an experiment (`decode_fn`):
+
+  models.EncoderDecoderModel.decode_fn = @decode_fn()
+  decode_fn.docids = %DOCIDS
+
 T5X gives a decode_fn no way to receive arrays as arguments of jit; the constraint's
 are made some by `genret.jit_arguments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import os
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from genret import jit_arguments
+from genret import identifiers, jit_arguments
 from genret.constraints.protocol import SupportsConstraint
+from genret.constraints.trie import Trie
 from genret.decoding import beam
+from genret.decoding.answers import answers_of
+from genret.decoding.ngram_keys import KeyOptions, body_constraint
+from genret.decoding.options import DecodingOptions, from_fields
+from genret.docids.table import DocidTable
+from genret.vocabulary import load_vocabulary
 
 # Leaves of a T5X cache that all rows of a batch share, by their last name.
 _SHARED = ('cache_index', 'cached_bias', 'position_embedder_index')
@@ -48,6 +61,48 @@ class _Cache(NamedTuple):
   cur_index: jax.Array
 
 
+def decode_fn(
+  docids: str | os.PathLike[str],
+  decoding: Mapping[str, Any] | None = None,
+  keys: Mapping[str, Any] | None = None,
+) -> Callable[..., tuple[jax.Array, jax.Array]]:
+  """The search that writes what names documents, as a searcher of a run does.
+
+  Where n-grams name documents, it writes those of the body, of body_length tokens;
+  titles and queries, rescoring and what scores documents are of `generate_keys`.
+
+  Args:
+    docids: folder of the identifiers, or of an index of n-grams.
+    decoding: how identifiers are decoded: fields of `DecodingOptions`, by name.
+    keys: where n-grams name documents: fields of `KeyOptions`, by name.
+
+  Raises:
+    ValueError: as `identifiers.load` and `answers_of` do, or for other fields.
+  """
+  how = from_fields(DecodingOptions, decoding or {})
+  ngrams = from_fields(KeyOptions, keys or {})
+  found = identifiers.load(docids)
+  if not isinstance(found, DocidTable):
+    return functools.partial(
+      constrained_beam_decode,
+      constraint=body_constraint(found.fm, ngrams, found.vocab_size),
+      max_length=ngrams.body_length,
+      num_groups=ngrams.num_groups,
+      diversity_penalty=ngrams.diversity_penalty,
+    )
+  answers = answers_of(
+    found, Trie.from_table(found), load_vocabulary(docids, found.meta), how
+  )
+  return functools.partial(
+    constrained_beam_decode,
+    constraint=answers.constraint,
+    max_length=answers.max_length,
+    normalize=how.normalize,
+    length_penalty=how.length_penalty,
+    alpha=how.alpha,
+  )
+
+
 def constrained_beam_decode(
   *,
   inputs: jax.Array,
@@ -58,6 +113,7 @@ def constrained_beam_decode(
   decode_rng: jax.Array | None = None,
   cache_offset: int = 0,
   constraint: SupportsConstraint | None = None,
+  max_length: int | None = None,
   normalize: str = 'vocabulary',
   length_penalty: str = 'none',
   alpha: float = 1.0,
@@ -78,6 +134,7 @@ def constrained_beam_decode(
     cache_offset: 1 if the layers are scanned, and so the first axis; else 0.
     constraint: see `beam_search`. Under jit its arrays become arguments of the
       program, wherever they come from.
+    max_length: the most tokens of an answer; L where None.
     normalize: see `beam_search`, as for the others.
     length_penalty: 'gnmt' compares answers as T5X's own search does.
     alpha: exponent of the length penalty.
@@ -89,10 +146,18 @@ def constrained_beam_decode(
     answers exist, the first have tokens 0 and score -inf.
 
   Raises:
-    ValueError: there is a prompt, or the cache does not have B rows.
+    ValueError: there is a prompt, the cache does not have B rows, or max_length
+      is more than L.
   """
   del decode_rng
-  batch_size, max_length = inputs.shape
+  batch_size, room = inputs.shape
+  max_length = room if max_length is None else max_length
+  if max_length > room:
+    raise ValueError(
+      f'Expected room for answers of {max_length} tokens, end-of-sequence '
+      f"included, got {room}; set TASK_FEATURE_LENGTHS['targets'] to "
+      f'{max_length}.'
+    )
   _refuse_prompt(inputs)
   paths_leaves, structure = jax.tree_util.tree_flatten_with_path(cache)
   shared = [_is_shared(path) for path, _ in paths_leaves]
@@ -149,6 +214,7 @@ def constrained_beam_decode(
   )
   prompted_B = jnp.any(inputs != 0, axis=1)
   tokens = jnp.where(prompted_B[:, None, None], 0, out.tokens)
+  tokens = jnp.pad(tokens, ((0, 0), (0, 0), (0, room - max_length)))
   scores = jnp.where(prompted_B[:, None], jnp.nan, out.scores)
   return jnp.flip(tokens, axis=1), jnp.flip(scores, axis=1)
 

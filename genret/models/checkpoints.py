@@ -10,6 +10,7 @@ complete.
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import json
 import os
@@ -100,13 +101,14 @@ def load_config(
   )
 
 
+@contextlib.contextmanager
 def checkpoint_manager(
   folder: str | os.PathLike[str],
   *,
   keep: int | None = 1,
   keep_best: int = 0,
   scores: Mapping[int, float] | None = None,
-) -> ocp.CheckpointManager:
+) -> Iterator[ocp.CheckpointManager]:
   """The checkpoints of a run folder, of which a new one takes away others.
 
   Step 0, the untrained model, is always kept.
@@ -116,9 +118,13 @@ def checkpoint_manager(
     keep: how many of the newest stay; None for all.
     keep_best: how many of the best stay besides, as `best_steps` has them.
     scores: of steps; read anew at every save, so they may grow meanwhile.
+
+  Raises:
+    OSError: if no room is left, as a step is saved or at the end: they are
+      written in the background.
   """
   policies = ocp.checkpoint_managers
-  return ocp.CheckpointManager(
+  manager = ocp.CheckpointManager(
     (Path(folder) / CHECKPOINTS).absolute(),
     options=ocp.CheckpointManagerOptions(
       preservation_policy=policies.AnyPreservationPolicy(
@@ -132,6 +138,17 @@ def checkpoint_manager(
     ),
     item_names=('params', 'optimizer'),
   )
+  try:
+    with manager:
+      yield manager
+  except (OSError, ValueError) as error:
+    if os.strerror(errno.ENOSPC) not in str(error):
+      raise
+    raise OSError(
+      f'Expected room for what is written in {folder}, no space is left; make '
+      'some, and start the same command again: it goes on from the last whole '
+      'checkpoint.'
+    ) from error
 
 
 def best_steps(scores: Mapping[int, float], number: int) -> list[int]:
