@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run folders: what was saved is restored, and nothing incomplete is."""
 
+import errno
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -318,3 +320,32 @@ def test_fields_of_a_config_are_json():
   assert json.loads(json.dumps(fields)) == fields
   assert (fields['vocab_size'], fields['near_identity']) == (8, True)
   assert not any(name.endswith('_init') for name in fields)
+
+
+@pytest.mark.parametrize(
+  'error',
+  [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), 'log.jsonl'),
+    # As tensorstore has it, whom orbax leaves the writing to.
+    ValueError(
+      'RESOURCE_EXHAUSTED: Failed to write 9 bytes to file 17: No space '
+      "left on device [os_error_code='28']"
+    ),
+  ],
+)
+def test_a_full_disk_is_told_in_a_sentence(tmp_path, error):
+  message = (
+    f'Expected room for what is written in {tmp_path}, .*; make some, and'
+  )
+  with (
+    pytest.raises(OSError, match=message) as told,
+    checkpoints.checkpoint_manager(tmp_path),
+  ):
+    raise error
+  assert told.value.__cause__ is error
+  for other in (OSError(errno.EACCES, 'x'), ValueError('y')):
+    with (
+      pytest.raises(type(other), match=r'^.*[xy]$'),
+      checkpoints.checkpoint_manager(tmp_path),
+    ):
+      raise other

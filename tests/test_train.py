@@ -434,6 +434,52 @@ def test_what_a_stop_leaves_out_is_made_up_for(corpus, docids, tmp_path):
   assert 'dev/Success@10' in lines[2]
 
 
+def test_an_evaluation_is_broken_off(corpus, docids, tmp_path, monkeypatch):
+  """Its step is saved by then, and measured once the run goes on."""
+  settings = {'train_steps': 1, 'eval_period': 1, 'eval_queries': 3}
+  folder, steps = tmp_path / 'run', []
+
+  def ended(searcher, queries, qrels):  # SIGTERM as step 1 is measured
+    steps.append(len(steps))
+    if steps[-1]:
+      signal.raise_signal(signal.SIGTERM)
+      pytest.fail('it went on')
+    return evaluate_searcher(searcher, queries, qrels)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(train_lib, 'evaluate_searcher', ended)
+    with pytest.raises(SystemExit) as exit_:
+      train(corpus, docids('atomic'), folder, **settings)
+  assert exit_.value.code == preemption.STATUS
+  assert [line['step'] for line in read_log(folder)] == [0, 1]
+  train(corpus, docids('atomic'), folder, **settings)
+  lines = read_log(folder)
+  assert [line['step'] for line in lines] == [0, 1, 1]
+  assert 'dev/Success@10' in lines[2]
+
+
+def test_what_has_changed_is_told_where_a_run_goes_on(
+  corpus, docids, tmp_path, capsys
+):
+  folder = tmp_path / 'run'
+  for steps in (1, 2, 2):
+    train(
+      corpus,
+      docids('atomic'),
+      folder,
+      train_steps=steps,
+      texts={'config.gin': f'TRAIN_STEPS = {steps}\n'},
+    )
+  told = f'{folder} goes on from step %s; no other parameters are read.'
+  assert capsys.readouterr().err.splitlines() == [
+    told % 1,
+    'config.gin differs from that of the steps before:',
+    '- TRAIN_STEPS = 1',
+    '+ TRAIN_STEPS = 2',
+    told % 2,
+  ]
+
+
 def test_the_best_is_kept_and_told(corpus, docids, tmp_path):
   """A rate far too high spoils what follows, before and after a new start."""
   folder = tmp_path / 'run'
