@@ -53,12 +53,15 @@ def alone(run_folder: Path) -> Iterator[None]:
     yield
 
 
-def leave_texts(run_folder: Path, texts: Mapping[str, str]) -> list[str]:
-  """Writes files into a run folder.
+def leave_texts(
+  run_folder: Path, texts: Mapping[str, str], *, step: int
+) -> list[str]:
+  """Writes files into a run folder; what an earlier part had stays beside.
 
   Args:
     run_folder: that may have them from an earlier part of the run.
     texts: by names of files.
+    step: that the run goes on from.
 
   Returns:
     Sentences and lines that say what an earlier part had of other lines.
@@ -73,7 +76,10 @@ def leave_texts(run_folder: Path, texts: Mapping[str, str]) -> list[str]:
       if line[0] in '+-' and line[2:].strip()
     ]
     if changed:
-      told += [f'{name} differs from that of the steps before:', *changed]
+      kept = path.with_name(f'{path.stem}.until-{step}{path.suffix}')
+      path.replace(kept)
+      told += [f'{name} differs from that until step {step}, {kept.name}:']
+      told += changed
     write_text(path, text)
   return told
 

@@ -51,7 +51,8 @@ def placeable(
   """
   if microbatches < 1:
     raise ValueError(
-      f'Expected microbatches of at least 1, got {microbatches}.'
+      f'Expected microbatches of at least 1, got {microbatches}; 1 is the whole '
+      'batch.'
     )
 
   def init(params: Any) -> Any:

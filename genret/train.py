@@ -195,7 +195,7 @@ def train(
       check_corpus(documents, found, str(corpus))
     del collection  # large, and needed no more
 
-  # --- The run folder is this run's alone.
+  # --- What the run is, and how to search with it.
   # Kept out of files where nothing is said, so that those of old runs agree.
   form = {} if query_form == 'input' else {'query_form': query_form}
   withheld: dict[str, Any] = {}
@@ -213,40 +213,42 @@ def train(
     'scoring': dict(scoring or {}),
     **shared,
   }
-  run_folder.mkdir(parents=True, exist_ok=True)
-  run_folders.claim(
-    run_folder,
-    {
-      'model': checkpoints.config_fields(module.config),
-      'docids': found.hash,
-      'mixture_or_task_name': data.described,
-      'task_feature_lengths': dict(task_feature_lengths),
-      'batch_size': batch_size,
-      'objective': describe(objective),
-      'seed': seed,
-      **shared,
-    },
-  )
-  run_folders.copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
-  checkpoints.save_config(run_folder, module.config)
-
-  # --- Parameters and optimiser, the same on every device.
-  mesh = jax.make_mesh(
-    (jax.local_device_count(),),
-    ('data',),
-    axis_types=(jax.sharding.AxisType.Auto,),
-    devices=jax.local_devices(),
-  )
-  everywhere = NamedSharding(mesh, PartitionSpec())
-  split_batch = NamedSharding(mesh, PartitionSpec('data'))
-  init_key, dropout_key = jax.random.split(jax.random.key(seed))
-  init = functools.partial(initial_params, module)
-  params = jax.jit(init, out_shardings=everywhere)(init_key)
-  state = (params, jax.jit(optimizer.init, out_shardings=everywhere)(params))
 
   with contextlib.ExitStack() as closing:
-    # --- Go on from the newest checkpoint, or keep the untrained model.
+    # --- The run folder is this run's alone.
+    run_folder.mkdir(parents=True, exist_ok=True)
     closing.enter_context(run_folders.alone(run_folder))
+    run_folders.claim(
+      run_folder,
+      {
+        'model': checkpoints.config_fields(module.config),
+        'docids': found.hash,
+        'mixture_or_task_name': data.described,
+        'task_feature_lengths': dict(task_feature_lengths),
+        'batch_size': batch_size,
+        'objective': describe(objective),
+        'seed': seed,
+        **shared,
+      },
+    )
+    run_folders.copy_docids(Path(docids), run_folder / DOCIDS_FOLDER)
+    checkpoints.save_config(run_folder, module.config)
+
+    # --- Parameters and optimiser, the same on every device.
+    mesh = jax.make_mesh(
+      (jax.local_device_count(),),
+      ('data',),
+      axis_types=(jax.sharding.AxisType.Auto,),
+      devices=jax.local_devices(),
+    )
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    split_batch = NamedSharding(mesh, PartitionSpec('data'))
+    init_key, dropout_key = jax.random.split(jax.random.key(seed))
+    init = functools.partial(initial_params, module)
+    params = jax.jit(init, out_shardings=everywhere)(init_key)
+    state = (params, jax.jit(optimizer.init, out_shardings=everywhere)(params))
+
+    # --- Go on from the newest checkpoint, or keep the untrained model.
     stop = closing.enter_context(preemption.noticed())
     scores: dict[int, float] = {}  # of steps that are evaluated
     manager = closing.enter_context(
@@ -260,7 +262,8 @@ def train(
         f'Expected train_steps of at least {first_step}, the steps that '
         f'{run_folder} has had, got {train_steps}; train into another folder.'
       )
-    if manager.latest_step() is not None:
+    goes_on = manager.latest_step() is not None
+    if goes_on:
       state = checkpoints.restore_step(manager, first_step, *state)
     else:
       if initial_checkpoint_path is not None:
@@ -268,12 +271,10 @@ def train(
         state = (jax.device_put(params, everywhere), state[1])
       checkpoints.save_step(manager, 0, *state)
     write_settings(run_folder, settings)
-    changes = run_folders.leave_texts(run_folder, texts or {})
-    if first_step:
-      told = (
-        f'{run_folder} goes on from step {first_step}; no other parameters '
-      )
-      print(f'{told}are read.', *changes, sep='\n', file=sys.stderr)
+    changes = run_folders.leave_texts(run_folder, texts or {}, step=first_step)
+    if goes_on:
+      told = f'{run_folder} goes on from step {first_step}; no other parameters'
+      print(f'{told} are read.', *changes, sep='\n', file=sys.stderr)
 
     # --- The data from where they stopped, the log, the evaluation.
     batches = data.training_batches(
@@ -283,6 +284,8 @@ def train(
     logged = log.scores(eval_split, queries=len(queries) if keep_best else None)
     scores |= {s: logged[s] for s in manager.all_steps() if s in logged}
     closing.callback(profile.close)
+    pending: list[TokenLosses] = []  # of steps that no line tells as yet
+    last_time = time.perf_counter()
     shown: dict[str, str] = {}
     bar = closing.enter_context(
       tqdm(
@@ -306,7 +309,7 @@ def train(
     def measure(step: int) -> None:
       searcher.params = state[0]
       try:
-        with stop.at_once():  # the step is saved, and measured when it goes on
+        with stop.at_once():  # measured when training goes on
           measured = evaluate_searcher(searcher, queries, qrels)
       except preemption.Stopped:
         leave(step)
@@ -324,7 +327,27 @@ def train(
       shown[f'{eval_split} Success@10'] = f'{scores[step]:.3f}'
       bar.set_postfix(shown)
 
+    def save(step: int) -> None:
+      # What is kept must be worth going on from.
+      train_checks.finite_losses(pending, step)
+      train_checks.check_finite_state(state, step)
+      checkpoints.save_step(manager, step, *state)
+
+    def tell(step: int) -> None:
+      nonlocal pending, last_time
+      scalars = _means(pending, step)
+      seconds = time.perf_counter() - last_time
+      scalars['examples_per_second'] = batch_size * len(pending) / seconds
+      pending, last_time = [], time.perf_counter()
+      log.write(step, scalars)
+      shown['loss'] = f'{scalars["loss"]:.3f}'
+      bar.set_postfix(shown)
+
     def leave(step: int) -> NoReturn:
+      if pending:
+        tell(step)
+      if manager.latest_step() != step:
+        save(step)
       manager.wait_until_finished()
       preemption.leave(
         f'Stopped by SIGTERM after step {step} of {train_steps}, which is '
@@ -336,7 +359,6 @@ def train(
       measure(first_step)
 
     # --- Train.
-    pending: list[TokenLosses] = []
     last_time = time.perf_counter()
     for step in range(first_step + 1, train_steps + 1):
       profile.begin(step)
@@ -353,20 +375,10 @@ def train(
       stopping = stop.requested
       last = stopping or step == train_steps
       if step % log_period == 0 or last:
-        scalars = _means(pending, step)
-        seconds = time.perf_counter() - last_time
-        scalars['examples_per_second'] = batch_size * len(pending) / seconds
-        pending = []
-        log.write(step, scalars)
-        shown['loss'] = f'{scalars["loss"]:.3f}'
-        bar.set_postfix(shown)
-        last_time = time.perf_counter()
+        tell(step)
       best_known = keep_best and due(step)
       if step % checkpoint_period == 0 or last or best_known:
-        # What is kept must be worth going on from.
-        train_checks.finite_losses(pending, step)
-        train_checks.check_finite_state(state, step)
-        checkpoints.save_step(manager, step, *state)
+        save(step)
       if stopping:
         leave(step)
       # Behind the checkpoint: a machine may be gone before this ends.

@@ -40,16 +40,7 @@ def make_step(
     ValueError: if the objective compares the examples of a batch with each
       other, which parts of it cannot, or microbatches is below 1.
   """
-  if microbatches < 1:
-    raise ValueError(
-      f'Expected microbatches of at least 1, got {microbatches}.'
-    )
-  if microbatches > 1 and getattr(objective, 'compares_examples', False):
-    raise ValueError(
-      f'Expected microbatches=1 with {type(objective).__name__}, which compares '
-      f'the examples of a batch, got {microbatches}; parts of it would be '
-      'another objective, so set 1 and a batch that fits.'
-    )
+  check_microbatches(microbatches, objective)
 
   def sums(params: Any, batch: Batch, key: jax.Array) -> Any:
     losses = objective(module, params, batch, key)
@@ -84,6 +75,28 @@ def make_step(
     return (optax.apply_updates(params, updates), optimizer_state), losses
 
   return step_fn
+
+
+def check_microbatches(
+  microbatches: int, objective: Objective | None = None
+) -> None:
+  """Refuses parts of a batch that would be another objective.
+
+  Raises:
+    ValueError: if the objective compares the examples of a batch with each
+      other, or there are no parts.
+  """
+  if microbatches < 1:
+    raise ValueError(
+      f'Expected microbatches of at least 1, got {microbatches}; 1 is the whole '
+      'batch.'
+    )
+  if microbatches > 1 and getattr(objective, 'compares_examples', False):
+    raise ValueError(
+      f'Expected microbatches=1 with {type(objective).__name__}, which compares '
+      f'the examples of a batch, got {microbatches}; parts of it would be '
+      'another objective, so set 1 and a batch that fits.'
+    )
 
 
 def _split(x: jax.Array, *, parts: int) -> jax.Array:

@@ -452,11 +452,8 @@ def test_run_files_share_the_macros_of_experiments():
   assert here_alone == {
     'CACHE_DIRS',  # of T5X's commands --seqio_additional_cache_dirs
     'CORPUS',
-    'DECODING',
     'KEEP_BEST',
     'PROFILE_STEPS',
-    'KEYS',
-    'OBJECTIVE',
     'PASSAGE_PREFIX',
     'QUERY_FORM',
     'QUERY_PREFIX',
@@ -544,9 +541,7 @@ def last_split(experiment):
   importlib.util.find_spec('t5x') is None,
   reason='T5X is not installed (it is on no package index)',
 )
-@pytest.mark.parametrize(
-  'experiment', [e for e in EXPERIMENTS if not has_an_objective(e)]
-)
+@pytest.mark.parametrize('experiment', EXPERIMENTS)
 def test_an_experiment_trains_and_decodes_under_t5x(
   experiment, prepared_for, tmp_path
 ):
@@ -563,12 +558,14 @@ def test_an_experiment_trains_and_decodes_under_t5x(
   assert (folder / 'checkpoint_2' / 'state').is_dir()
   train = read_scalars(folder / 'train')
   assert math.isfinite(train['loss'][-1])
+  if pairs_texts(experiment) and not writes_queries(experiment):
+    return  # a dual encoder writes nothing
   check_decoded(experiment, prepared_for(experiment), folder)
   if names_ngrams(experiment) or writes_queries(experiment):
     return  # n-grams are measured by the documents that they find
   if writes_titles(experiment):
     return  # a task for each data set, measured alike
-  if not evaluates(experiment):
+  if not evaluates(experiment) or experiment in LEARNS_FILES:
     assert not (folder / 'inference_eval').exists()
     return
   (task,) = (folder / 'inference_eval').iterdir()

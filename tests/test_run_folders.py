@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run folders: one run each, a log that a kill does not break."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -29,15 +31,16 @@ def test_a_folder_is_claimed_once(tmp_path):
 
 
 def test_texts_are_left_and_changes_told(tmp_path):
-  leave = run_folders.leave_texts
+  leave = functools.partial(run_folders.leave_texts, step=7)
   assert leave(tmp_path, {}) == []
   assert leave(tmp_path, {'config.gin': 'A = 1\nB = 2\n'}) == []
   assert leave(tmp_path, {'config.gin': 'A = 1\nB = 2\n'}) == []
   assert leave(tmp_path, {'config.gin': 'A = 3\n\nB = 2\n'}) == [
-    'config.gin differs from that of the steps before:',
+    'config.gin differs from that until step 7, config.until-7.gin:',
     '- A = 1',
     '+ A = 3',
   ]
+  assert (tmp_path / 'config.until-7.gin').read_text() == 'A = 1\nB = 2\n'
   assert (tmp_path / 'config.gin').read_text() == 'A = 3\n\nB = 2\n'
 
 

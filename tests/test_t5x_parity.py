@@ -25,9 +25,11 @@ import genret.gin_configs
 from genret import path_optimizer
 from genret.corpus import load_collection
 from genret.docids import build
+from genret.docids.table import DocidTable
 from genret.models import checkpoints, t5
-from genret.objectives import CrossEntropy
+from genret.objectives import Consistency, CrossEntropy, InBatchSoftmax
 from genret.t5x_optimizer import placeable
+from genret.t5x_training import trained_by
 from genret.tools import convert
 from genret.tools import train as train_tool
 from genret.train_step import make_step
@@ -262,7 +264,7 @@ def they_go_on(their_step, name, state, first, last):
 def close_updates(params, expected):
   """Equal beside how far training has moved them."""
   before = start('v1.1')[1]['params']
-  expected = flax.core.unfreeze(expected)
+  params, expected = map(flax.core.unfreeze, (params, expected))
   assert jax.tree.structure(params) == jax.tree.structure(expected)
   for (path, first), found, wanted in zip(
     jax.tree.leaves_with_path(before),
@@ -317,6 +319,59 @@ def test_same_steps_of_adafactor_as_t5x_has_it(their_step):
       shapes |= {x.shape for x in jax.tree.leaves(moments)}
     # Moments of factored parameters, and of others.
     assert {(128,), (130,), (160,), (1,), (2, 32)} <= shapes
+
+
+@pytest.mark.parametrize(
+  'objective',
+  [Consistency(cross_entropy=CrossEntropy(z_loss=Z_LOSS)), InBatchSoftmax()],
+  ids=lambda objective: type(objective).__name__,
+)
+def test_same_step_of_another_objective(t5x, objective, tmp_path):
+  save_identifiers(tmp_path)
+  module, variables = start('v1.1')
+  optimizer_def = optimizer_def_of(t5x, 'default')
+  model = trained_by(
+    make_model(t5x, module, optimizer_def=optimizer_def),
+    objective,
+    docids=tmp_path,
+    task_feature_lengths={'inputs': 7, 'targets': 5},
+  )
+  step = make_step(module, optimizer_of('default'), objective)
+  (params, _), losses = step(our_state('default'), batch_of(1), KEY)
+  state, metrics = jax.jit(
+    functools.partial(
+      t5x.trainer.train_with_lr, model=model, num_microbatches=None
+    )
+  )(
+    t5x.train_state.FlaxOptimTrainState.create(
+      optimizer_def, flax.core.freeze(variables)
+    ),
+    batch_of(1),
+    jnp.float32(RATE),
+    KEY,
+  )
+  loss = metrics['loss'].total
+  np.testing.assert_allclose(loss, losses.loss / losses.weight, rtol=1e-5)
+  accuracy = metrics['accuracy'].compute()
+  np.testing.assert_allclose(accuracy, losses.correct / losses.weight)
+  close_updates(params, state.params)
+  # Without dropout, and so the same each time.
+  calm = t5.Transformer(module.config.replace(dropout_rate=0.0))
+  expected = objective(
+    calm, variables['params'], batch_of(1), jax.random.key(0)
+  )
+  for _ in range(2):
+    found, _ = model.eval_fn(variables['params'], batch_of(1))
+    np.testing.assert_allclose(
+      found, expected.loss / expected.weight, rtol=1e-5
+    )
+  assert abs(float(found) - float(loss)) > 1e-4
+
+
+def save_identifiers(folder):
+  tokens_DxL = np.array([[3, 4, 5, 6]], np.int32)
+  table = DocidTable(['a'], tokens_DxL, np.array([4]), vocab_size=130)
+  table.save(folder)
 
 
 @pytest.fixture(scope='module')

@@ -275,10 +275,23 @@ test_train.train(
   checkpoint_period=int(checkpoint_period), config={'dropout_rate': 0.1},
 )
 """
+# The same, killed as step 8 is evaluated.
+EVALUATED = """
+import os, signal, test_train
+evaluate = test_train.train_lib.evaluate_searcher
+def first_alone(*args):
+  test_train.train_lib.evaluate_searcher = killed
+  return evaluate(*args)
+def killed(*_):
+  os.kill(os.getpid(), signal.SIGKILL)
+test_train.train_lib.evaluate_searcher = first_alone
+""" + COMMAND.replace(
+  'log_period=1,', 'log_period=1, eval_period=8, eval_queries=3,'
+)
 
 
 def test_killed_or_stopped_and_started_again(corpus, docids, tmp_path):
-  """kill -9 and SIGTERM in the middle: the same losses and weights in the end."""
+  """kill -9 in an evaluation and anywhere, and SIGTERM: the same in the end."""
   whole = train(
     corpus,
     docids('atomic'),
@@ -299,10 +312,17 @@ def test_killed_or_stopped_and_started_again(corpus, docids, tmp_path):
     str(folder),
   ]
   environment = os.environ | {'PYTHONPATH': os.path.dirname(__file__)}
-  reached = 0
+  process = subprocess.run(
+    [sys.executable, '-c', EVALUATED, *command[3:], '5'],
+    env=environment,
+    capture_output=True,
+    check=False,
+  )
+  assert process.returncode == -signal.SIGKILL, process.stderr
+  reached = (folder / 'log.jsonl').read_text().count('\n')
+  assert reached == 9  # one line for each step, and one of step 0's evaluation
   # SIGTERM saves a checkpoint where there would be none before the end.
   for at_least, number, period in (
-    (8, signal.SIGKILL, '5'),
     (30, signal.SIGTERM, '1000'),
     (60, signal.SIGKILL, '5'),
   ):
@@ -434,12 +454,21 @@ def test_what_a_stop_leaves_out_is_made_up_for(corpus, docids, tmp_path):
   assert 'dev/Success@10' in lines[2]
 
 
-def test_an_evaluation_is_broken_off(corpus, docids, tmp_path, monkeypatch):
-  """Its step is saved by then, and measured once the run goes on."""
-  settings = {'train_steps': 1, 'eval_period': 1, 'eval_queries': 3}
+@pytest.mark.parametrize('period', [1, 5])
+def test_an_evaluation_is_broken_off(
+  corpus, docids, tmp_path, monkeypatch, period
+):
+  """Its step is saved, then if not before, and measured once the run goes on."""
+  settings = {
+    'train_steps': 3,
+    'eval_period': 2,
+    'eval_queries': 3,
+    'checkpoint_period': period,
+    'log_period': 3,
+  }
   folder, steps = tmp_path / 'run', []
 
-  def ended(searcher, queries, qrels):  # SIGTERM as step 1 is measured
+  def ended(searcher, queries, qrels):  # SIGTERM as step 2 is measured
     steps.append(len(steps))
     if steps[-1]:
       signal.raise_signal(signal.SIGTERM)
@@ -451,11 +480,14 @@ def test_an_evaluation_is_broken_off(corpus, docids, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as exit_:
       train(corpus, docids('atomic'), folder, **settings)
   assert exit_.value.code == preemption.STATUS
-  assert [line['step'] for line in read_log(folder)] == [0, 1]
+  with checkpoints.checkpoint_manager(folder, keep=None) as manager:
+    assert manager.all_steps() == [0, 2]
+  assert [line['step'] for line in read_log(folder)] == [0, 2]
   train(corpus, docids('atomic'), folder, **settings)
   lines = read_log(folder)
-  assert [line['step'] for line in lines] == [0, 1, 1]
+  assert [line['step'] for line in lines] == [0, 2, 2, 3, 3]
   assert 'dev/Success@10' in lines[2]
+  assert list(losses(folder)) == [2, 3]
 
 
 def test_what_has_changed_is_told_where_a_run_goes_on(
@@ -473,7 +505,7 @@ def test_what_has_changed_is_told_where_a_run_goes_on(
   told = f'{folder} goes on from step %s; no other parameters are read.'
   assert capsys.readouterr().err.splitlines() == [
     told % 1,
-    'config.gin differs from that of the steps before:',
+    'config.gin differs from that until step 1, config.until-1.gin:',
     '- TRAIN_STEPS = 1',
     '+ TRAIN_STEPS = 2',
     told % 2,
@@ -769,10 +801,6 @@ def test_a_task_without_training_queries_is_refused(corpus, docids, tmp_path):
   [
     ({'batch_size': 0}, 'Expected a batch size that 1 devices divide.*got 0'),
     ({'seed': -1}, 'Expected a seed from 0 to 4294967295, got -1'),
-    ({'log_period': 0}, 'log_period of at least 1, got 0'),
-    ({'checkpoint_period': 0}, 'checkpoint_period of at least 1, got 0'),
-    ({'eval_period': -1}, 'eval_period of at least 0, got -1'),
-    ({'keep_checkpoints': 0}, 'keep_checkpoints of at least 1, got 0'),
     ({'profile_steps': 3}, 'step to profile, from 1 to 4, got 3'),
   ],
 )

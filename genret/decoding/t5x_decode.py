@@ -66,10 +66,11 @@ def decode_fn(
   decoding: Mapping[str, Any] | None = None,
   keys: Mapping[str, Any] | None = None,
 ) -> Callable[..., tuple[jax.Array, jax.Array]]:
-  """The search that writes what names documents, as a searcher of a run does.
+  """The search that writes what names documents, as a run's searcher decodes it.
 
-  Where n-grams name documents, it writes those of the body, of body_length tokens;
-  titles and queries, rescoring and what scores documents are of `generate_keys`.
+  Where n-grams name documents, it writes some of the body, of body_length tokens,
+  whatever view an input asks for: to find documents by them takes `generate_keys`,
+  with its titles, queries, numbers of beams and rescoring.
 
   Args:
     docids: folder of the identifiers, or of an index of n-grams.

@@ -142,12 +142,14 @@ def checkpoint_manager(
     with manager:
       yield manager
   except (OSError, ValueError) as error:
-    if os.strerror(errno.ENOSPC) not in str(error):
+    # tensorstore, which writes for orbax, tells the number in text alone.
+    full = [os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT)]
+    if not any(text in str(error) for text in full):
       raise
     raise OSError(
       f'Expected room for what is written in {folder}, no space is left; make '
-      'some, and start the same command again: it goes on from the last whole '
-      'checkpoint.'
+      'some, and start the same command again: training goes on from the last '
+      'whole checkpoint.'
     ) from error
 
 
@@ -334,11 +336,13 @@ def _check_stored(
     for tree in (_stored(manager, step, item), wanted)
   )
   for name in sorted(found | shapes):
-    if found.get(name) != shapes.get(name):
-      raise ValueError(
-        f'Expected {name} of shape {shapes.get(name)} {reason}, {folder} has '
-        f'{found.get(name)}; {advice}.'
-      )
+    if found.get(name) == shapes.get(name):
+      continue
+    wanted_here = f'{name} of shape {shapes[name]}' if name in shapes else None
+    raise ValueError(
+      f'Expected {wanted_here or f"no {name}"} {reason}, {folder} has '
+      f'{found.get(name, "none")}; {advice}.'
+    )
 
 
 def _stored(manager: ocp.CheckpointManager, step: int, item: str) -> Any:

@@ -21,12 +21,13 @@ other names: T5X numbers what is a tuple in optax ('0', '1', ...), and has {} fo
 what holds nothing.
 """
 
+import contextlib
 import itertools
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import flax
@@ -215,9 +216,9 @@ def _is_step(folder: pathlib.Path) -> bool:
 
 def _read(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
   """The tree of arrays that is one part of a checkpoint."""
-  older = (folder / _OLDER).is_file()
-  read = _read_older if older else _read_orbax
-  return read(folder, part, what)
+  if (folder / _OLDER).is_file():
+    return _read_older(folder, part, what)
+  return _read_orbax(folder / _ORBAX, part, what)
 
 
 def _read_older(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
@@ -296,18 +297,19 @@ def _write_zarr(
 def _read_orbax(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
   """From an orbax tree; the other parts are not read."""
   handler = ocp.PyTreeCheckpointHandler()
-  tree = handler.metadata(folder / _ORBAX).tree
+  with _whole(folder):
+    tree = handler.metadata(folder).tree
   if not _is_tree(tree.get(part)):
     raise ValueError(
-      f'Expected {what} under {part} in {folder / _ORBAX}, found '
+      f'Expected {what} under {part} in {folder}, found '
       f'{", ".join(tree) or "nothing"}; is it a checkpoint of T5X?'
     )
   wanted = jax.tree.map(
     lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree[part]
   )
-  with ocp.Checkpointer(handler) as checkpointer:
+  with _whole(folder), ocp.Checkpointer(handler) as checkpointer:
     restored = checkpointer.restore(
-      (folder / _ORBAX).absolute(),
+      folder.absolute(),
       args=ocp.args.PyTreeRestore(
         item={part: wanted},
         restore_args={part: wanted},
@@ -316,6 +318,19 @@ def _read_orbax(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
     )
   found: dict[str, Any] = restored[part]
   return found
+
+
+@contextlib.contextmanager
+def _whole(folder: pathlib.Path) -> Iterator[None]:
+  """Words what orbax raises where files are missing or damaged."""
+  try:
+    yield
+  except Exception as error:  # of any type, and pages long
+    first = ' '.join(str(error).split())[:80]
+    raise ValueError(
+      f'Expected a whole checkpoint of T5X in {folder}, it cannot be read '
+      f'({first}...); copy it again, or name another step.'
+    ) from error
 
 
 def _is_tree(node: Any) -> bool:
