@@ -6,7 +6,6 @@ import collections
 import functools
 import os
 import re
-import shutil
 import warnings
 
 import flax
@@ -234,12 +233,9 @@ def test_an_array_that_is_gone_is_named(tmp_path):
     t5x_checkpoints.load_t5x(tmp_path)
 
 
-@pytest.mark.parametrize('gone', ['_METADATA', 'd', 'manifest.ocdbt'])
-def test_an_orbax_tree_with_a_hole_is_told(tmp_path, gone):
+def test_an_orbax_tree_with_a_hole_is_told(tmp_path):
   write_orbax(tmp_path / 'checkpoint_1', make_params(t5.T5Config(**SIZES)))
-  found = tmp_path / 'checkpoint_1' / 'state' / gone
-  assert found.exists()
-  shutil.rmtree(found) if found.is_dir() else found.unlink()
+  (tmp_path / 'checkpoint_1' / 'state' / '_METADATA').unlink()
   message = r'whole checkpoint of T5X in .*state, it cannot be .* copy it again'
   with pytest.raises(ValueError, match=message):
     t5x_checkpoints.load_t5x(tmp_path)
