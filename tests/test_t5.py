@@ -319,7 +319,7 @@ def test_a_step_of_another_length_than_its_cache_is_refused(model):
   _, cache = t5.start_decoding(
     model.module, model.params, encoder, num_beams=1, max_length=L
   )
-  with pytest.raises(ValueError, match='takes 1 token and max_decode_length=5'):
+  with pytest.raises(ValueError, match=r'1 token for .* max_decode_length=5'):
     model.module.apply(
       {'params': model.params, 'cache': cache},
       jnp.zeros((1, T, 16)),

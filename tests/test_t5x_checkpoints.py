@@ -173,7 +173,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path):
     t5x_checkpoints.find_step(folder)
   file = folder / 'checkpoint'
   file.write_bytes(b'\xc1')
-  with pytest.raises(ValueError, match='is not a whole checkpoint of T5X'):
+  with pytest.raises(ValueError, match=r'a whole checkpoint of T5X in .*ch'):
     read(tmp_path)
   for content in ({'optimizer': {'state': {}}}, {'version': 3}, np.ones(2)):
     file.write_bytes(serialization.to_bytes(content))
@@ -207,14 +207,17 @@ def test_other_models_are_refused_by_name(tmp_path, layout):
         {'encoder': {'layers': params['encoder']}},
         'Expected token_embedder/embedding, a matrix, in .* found none',
       ),
-      (changed(lambda flat: flat.pop(scale)), f"lacks the parameter '{scale}'"),
+      (
+        changed(lambda flat: flat.pop(scale)),
+        f"the parameter '{scale}' in .* found none",
+      ),
       (
         changed(lambda flat: flat.update({'adapter/scale': np.ones(2)})),
-        "has no use for the parameter 'adapter/scale'",
+        "no parameter 'adapter/scale' in .* found one",
       ),
       (
         changed(lambda flat: flat.update({scale: np.ones(2)})),
-        rf'{scale} should have shape \(16,\) .*, got \(2,\)',
+        rf'{scale} of shape \(16,\) in .*, got \(2,\)',
       ),
     ]
   ):
@@ -255,7 +258,9 @@ def test_a_checkpoint_is_written_once_and_whole(tmp_path):
   step, state = t5x_checkpoints.load_t5x_optimizer(written)
   assert step == 3
   jax.tree.map(np.testing.assert_array_equal, state, {'0': {}, '1': moments})
-  with pytest.raises(ValueError, match='checkpoint_3 exists already; name ano'):
+  with pytest.raises(
+    ValueError, match=r'no .*checkpoint_3, found one; name ano'
+  ):
     t5x_checkpoints.save_t5x(tmp_path, 3, params, None)
 
 

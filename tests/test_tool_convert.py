@@ -54,7 +54,7 @@ def test_every_kind_is_read_and_told(model, tmp_path, capsys):
     assert found.replace(dropout_rate=config.dropout_rate) == config
     equal(read, params)
     assert tools.main([*words, '--to', str(target)]) == 2
-    assert 'holds checkpoints already; name another' in capsys.readouterr().err
+    assert 'a folder without checkpoints, got' in capsys.readouterr().err
     back = tmp_path / f'hf_from_{source}'
     words += ['--to', str(back), '--format', 'huggingface']
     assert tools.main([*words, '--dtype', 'bfloat16']) == 0

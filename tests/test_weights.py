@@ -227,7 +227,7 @@ def test_parameters_are_checked_against_sizes(folder):
   config, params = weights.load_hugging_face(folder)
   flat = flax.traverse_util.flatten_dict(params, sep='/')
   hugging_face.check_parameters('here', config, flat)
-  with pytest.raises(ValueError, match=r'here: .*kernel should .*\(16, 38\) '):
+  with pytest.raises(ValueError, match=r'kernel of shape \(16, 38\) in here '):
     hugging_face.check_parameters('here', config.replace(vocab_size=38), flat)
 
 
@@ -238,15 +238,17 @@ def test_what_hugging_face_has_not_is_not_saved(folder, tmp_path):
     ({'pawa_layers': 1}, 'without PAWA and adapters, .* pawa_layers=1'),
     ({'adapter_dim': 4}, 'without PAWA and adapters, .* adapter_dim=4'),
     ({'mlp_activations': ('silu', 'linear')}, "got .'silu', 'linear'"),
-    ({'vocab_size': V + 1}, 'should have shape'),
-    ({'num_decoder_layers': 2}, "lacks the parameter 'decoder/layers_1"),
+    ({'vocab_size': V + 1}, 'of shape'),
+    ({'num_decoder_layers': 2}, "the parameter 'decoder/layers_1"),
   ):
     with pytest.raises(ValueError, match=message):
       save(config.replace(**change), params)
   with pytest.raises(ValueError, match="bfloat16, got 'int8'; choose one"):
     save(config, params, dtype='int8')
   assert not (tmp_path / 'new').exists()
-  with pytest.raises(ValueError, match='has a model already; name another'):
+  with pytest.raises(
+    ValueError, match=r'without a model, got .*; name another'
+  ):
     weights.save_hugging_face(folder, config, params)
 
 
@@ -324,10 +326,10 @@ def test_shards(folder):
   jax.tree.map(np.testing.assert_array_equal, parts[1], whole[1])
 
   (folder / 'b.safetensors').unlink()
-  with pytest.raises(FileNotFoundError, match=r'b.safetensors does not exist'):
+  with pytest.raises(FileNotFoundError, match=r'b.safetensors, found no such'):
     weights.load_hugging_face(folder)
   listing.write_text(json.dumps({'weight_map': {'x': '../b.safetensors'}}))
-  with pytest.raises(ValueError, match='outside its folder'):
+  with pytest.raises(ValueError, match='Expected files beside it in'):
     weights.load_hugging_face(folder)
 
 
@@ -336,18 +338,21 @@ def test_shards(folder):
   [
     (
       {'model_type': 'bart'},
-      "should have model_type t5, mt5, umt5, got 'bart'",
+      "model_type t5, mt5, umt5 in .*config.json, got 'bart'",
     ),
     (
       {'feed_forward_proj': 'gated-silu'},
-      "relu or gated-gelu, got 'gated-silu'",
+      "relu or gated-gelu in .*, got 'gated-silu'",
     ),
-    ({'relative_attention_num_buckets': 64}, '_num_buckets 32, got 64'),
-    ({'relative_attention_max_distance': 64}, '_max_distance 128, got 64'),
-    ({'layer_norm_epsilon': 1e-5}, 'layer_norm_epsilon 1e-06, got 1e-05'),
-    ({'vocab_size': 40}, r'kernel should have shape \(16, 40\).*\(16, 37\)'),
-    ({'num_layers': 3}, "lacks the tensor 'encoder.block.2.layer.0.SelfA"),
-    ({'num_layers': 1}, "does not use, 9 in all, first 'encoder.block.1"),
+    ({'relative_attention_num_buckets': 64}, '_num_buckets 32 in .*, got 64'),
+    (
+      {'relative_attention_max_distance': 64},
+      '_max_distance 128 in .*, got 64',
+    ),
+    ({'layer_norm_epsilon': 1e-5}, 'layer_norm_epsilon 1e-06 in .*, got 1e-05'),
+    ({'vocab_size': 40}, r'kernel of shape \(16, 40\).*\(16, 37\)'),
+    ({'num_layers': 3}, "the tensor 'encoder.block.2.layer.0.SelfA"),
+    ({'num_layers': 1}, "got 9 more, first 'encoder.block.1"),
   ],
 )
 def test_unknown_settings_are_refused(folder, change, message):
@@ -360,11 +365,11 @@ def test_missing_settings_are_refused(folder):
   settings = {k: v for k, v in SETTINGS.items() if k not in ('d_ff', 'd_kv')}
   (folder / 'config.json').write_text(json.dumps(settings))
   with pytest.raises(
-    ValueError, match=r'config.json lacks d_kv, d_ff; add them'
+    ValueError, match=r'd_kv, d_ff in .*config.json, got none; add'
   ):
     weights.load_hugging_face(folder)
   (folder / 'config.json').write_text('{"d_ff":')
-  with pytest.raises(ValueError, match=r'config.json is not JSON'):
+  with pytest.raises(ValueError, match=r'Expected JSON in .*config.json'):
     weights.load_hugging_face(folder)
 
 
@@ -373,23 +378,21 @@ def test_missing_unused_and_foreign_tensors_are_refused(folder):
   path = folder / 'model.safetensors'
   left = {k: v for k, v in tensors.items() if k != 'lm_head.weight'}
   save_file(left, path)
-  with pytest.raises(ValueError, match=r"lacks the tensor 'lm_head.weight'"):
+  with pytest.raises(ValueError, match=r"the tensor 'lm_head.weight' in"):
     weights.load_hugging_face(folder)
   save_file(tensors | {'adapter.weight': np.ones(2)}, path)
-  with pytest.raises(
-    ValueError, match=r"not use, 1 in all, first 'adapter.weight'"
-  ):
+  with pytest.raises(ValueError, match=r"got 1 more, first 'adapter.weight'"):
     weights.load_hugging_face(folder)
   copy = 'encoder.embed_tokens.weight'
   save_file(tensors | {copy: tensors['shared.weight'].copy()}, path)
   weights.load_hugging_face(folder)
   save_file(tensors | {copy: tensors['shared.weight'] + 1}, path)
   with pytest.raises(
-    ValueError, match=r'embed_tokens.weight differs from shared'
+    ValueError, match=r'embed_tokens.weight in .* to be shared'
   ):
     weights.load_hugging_face(folder)
   path.write_bytes(path.read_bytes()[:-10])
-  with pytest.raises(ValueError, match='not a whole safetensors file'):
+  with pytest.raises(ValueError, match='a whole safetensors file in'):
     weights.load_hugging_face(folder)
 
 
@@ -438,6 +441,6 @@ def test_extended_vocabulary_takes_given_rows(tmp_path):
   with pytest.raises(ValueError, match='tied to the embedding'):
     extend(logits_rows_XxE=rows)
   with pytest.raises(
-    ValueError, match=r'should be 37 .* got 36; tokens cannot'
+    ValueError, match=r'at least 37, .* got 36; tokens cannot'
   ):
     weights.extend_vocabulary(params, config, V - 1, jax.random.key(0))

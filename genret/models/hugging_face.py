@@ -101,14 +101,14 @@ def load_hugging_face(folder: PathLike) -> tuple[t5.T5Config, Params]:
     copy = tensors.pop(name, params['token_embedder/embedding'])
     if not np.array_equal(copy, params['token_embedder/embedding']):
       raise ValueError(
-        f'{folder}: {name} differs from shared.weight, which T5 shares; the '
-        'folder holds another kind of model.'
+        f'Expected {name} in {folder} to be shared.weight, which T5 shares, got '
+        'another; the folder holds another kind of model.'
       )
   tensors.pop(_NEVER_READ, None)
   if tensors:
     raise ValueError(
-      f'{folder} has tensors that a T5 of this config.json does not use, '
-      f'{len(tensors)} in all, first {min(tensors)!r}; check the config.'
+      f'Expected the tensors of a T5 of its config.json in {folder}, got '
+      f'{len(tensors)} more, first {min(tensors)!r}; check the config.'
     )
   check_parameters(folder, config, params)
   return config, flax.traverse_util.unflatten_dict(params, sep='/')
@@ -156,9 +156,11 @@ def save_hugging_face(
       f'Expected a dtype of {", ".join(_DTYPES)}, got {dtype!r}; choose one.'
     )
   if (folder / 'config.json').exists():
-    raise ValueError(f'{folder} has a model already; name another folder.')
+    raise ValueError(
+      f'Expected a folder without a model, got {folder}; name another.'
+    )
   flat = flax.traverse_util.flatten_dict(params, sep='/')
-  check_parameters(f'The model for {folder}', config, flat)
+  check_parameters(f'the model for {folder}', config, flat)
   tensors = {}
   for path, name, transpose in _names(config):
     tensor = np.asarray(flat[path])
@@ -203,10 +205,12 @@ def _read_json(path: pathlib.Path) -> dict[str, Any]:
   try:
     content = json.loads(path.read_text(encoding='utf-8'))
   except ValueError as error:
-    raise ValueError(f'{path} is not JSON ({error}); copy it again.') from None
+    raise ValueError(
+      f'Expected JSON in {path}, it cannot be read ({error}); copy it again.'
+    ) from None
   if not isinstance(content, dict):
     raise ValueError(
-      f'{path} should hold a JSON object, got {type(content).__name__}; copy it '
+      f'Expected a JSON object in {path}, got {type(content).__name__}; copy it '
       'again.'
     )
   return content
@@ -219,19 +223,20 @@ def _config(
   for name, value in _FIXED.items():
     if not math.isclose(settings.get(name, value), value):
       raise ValueError(
-        f'{folder}/config.json should have {name} {value}, got '
+        f'Expected {name} {value} in {folder}/config.json, got '
         f'{settings[name]!r}; our T5 has no other.'
       )
   activation = settings.get('feed_forward_proj', _KINDS[kind])
   if activation not in _ACTIVATIONS:
     raise ValueError(
-      f'{folder}/config.json should have feed_forward_proj '
-      f'{" or ".join(_ACTIVATIONS)}, got {activation!r}; our T5 has no other.'
+      f'Expected feed_forward_proj {" or ".join(_ACTIVATIONS)} in '
+      f'{folder}/config.json, got {activation!r}; our T5 has no other.'
     )
   missing = [name for name in _SIZES if name not in settings]
   if missing:
     raise ValueError(
-      f'{folder}/config.json lacks {", ".join(missing)}; add them.'
+      f'Expected {", ".join(missing)} in {folder}/config.json, got none; add '
+      'them.'
     )
   layers = settings.get('num_decoder_layers') or settings['num_layers']
   return t5.T5Config(
@@ -249,7 +254,7 @@ def _kind(folder: pathlib.Path, settings: dict[str, Any]) -> str:
   kind = settings.get('model_type')
   if kind not in _KINDS:
     raise ValueError(
-      f'{folder}/config.json should have model_type {", ".join(_KINDS)}, got '
+      f'Expected model_type {", ".join(_KINDS)} in {folder}/config.json, got '
       f'{kind!r}; no other models are read.'
     )
   return str(kind)
@@ -266,11 +271,12 @@ def _read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
     path = folder / file
     if pathlib.PurePath(file).name != file:
       raise ValueError(
-        f'{index} names {file!r} outside its folder; copy it again.'
+        f'Expected files beside it in {index}, got {file!r}; copy it again.'
       )
     if not path.exists():
       raise FileNotFoundError(
-        f'{path} does not exist; save the model in safetensors format there.'
+        f'Expected {path}, found no such file; save the model in safetensors '
+        'format there.'
       )
     try:
       with safetensors.safe_open(path, framework='numpy') as opened:
@@ -278,7 +284,8 @@ def _read_tensors(folder: pathlib.Path) -> dict[str, np.ndarray]:
           tensors[name] = opened.get_tensor(name).astype(np.float32)
     except safetensors.SafetensorError as error:
       raise ValueError(
-        f'{path} is not a whole safetensors file ({error}); copy it again.'
+        f'Expected a whole safetensors file in {path}, it cannot be read '
+        f'({error}); copy it again.'
       ) from None
   return tensors
 
@@ -288,8 +295,8 @@ def _take(
 ) -> np.ndarray:
   if name not in tensors:
     raise ValueError(
-      f'{folder} lacks the tensor {name!r}, which a T5 of this config.json '
-      'needs; check the config and the files.'
+      f'Expected the tensor {name!r} in {folder}, which a T5 of its config.json '
+      'needs, found none; check the config and the files.'
     )
   return tensors.pop(name)
 
@@ -327,8 +334,8 @@ def _unscaled_output_layer(
   tied = np.array_equal(head, shared)
   if tied and scaled is None:
     raise ValueError(
-      f'{folder} should have lm_head.weight that differs from shared.weight, as '
-      'the released mT5 and umT5 do, got none; add "scale_decoder_outputs": true '
+      f'Expected a lm_head.weight in {folder} that differs from shared.weight, as '
+      'the released mT5 and umT5 have, got none; add "scale_decoder_outputs": true '
       'or false to config.json to say whether its logits are divided by '
       'sqrt(d_model).'
     )
@@ -391,13 +398,14 @@ def check_parameters(where: Any, config: t5.T5Config, params: Params) -> None:
   expected = flax.traverse_util.flatten_dict(variables['params'], sep='/')
   odd = sorted(expected.keys() ^ params.keys())
   if odd:
-    which = 'lacks' if odd[0] in expected else 'has no use for'
+    missing = odd[0] in expected
     raise ValueError(
-      f'{where} {which} the parameter {odd[0]!r} with this config; check both.'
+      f'Expected {"the" if missing else "no"} parameter {odd[0]!r} in {where} '
+      f'with this config, found {"none" if missing else "one"}; check both.'
     )
   for path, leaf in expected.items():
     if params[path].shape != leaf.shape:
       raise ValueError(
-        f'{where}: {path} should have shape {leaf.shape} with this config, got '
+        f'Expected {path} of shape {leaf.shape} in {where} with this config, got '
         f'{params[path].shape}; check the sizes in it.'
       )

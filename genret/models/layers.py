@@ -289,8 +289,9 @@ class Attention(nn.Module):
     at, length = index.value, keys.value.shape[2]
     if (key.shape[2], bias.shape[2]) != (1, length):
       raise ValueError(
-        f'A step of cached decoding takes 1 token and max_decode_length={length}'
-        f' (its cache), got {key.shape[2]} and {bias.shape[2]}; pass these.'
+        'Expected 1 token for a step of cached decoding and max_decode_length='
+        f'{length}, that of its cache, got {key.shape[2]} and {bias.shape[2]}; '
+        'pass these.'
       )
     keys.value = lax.dynamic_update_slice_in_dim(keys.value, key, at, axis=2)
     values.value = lax.dynamic_update_slice_in_dim(

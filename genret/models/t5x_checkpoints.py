@@ -151,7 +151,7 @@ def save_t5x(
   """
   target = pathlib.Path(folder) / f'checkpoint_{step}'
   if target.exists():
-    raise ValueError(f'{target} exists already; name another folder.')
+    raise ValueError(f'Expected no {target}, found one; name another folder.')
   temporary = target.with_name(f'.{target.name}.{os.getpid()}')
   shutil.rmtree(temporary, ignore_errors=True)
   temporary.mkdir(parents=True)
@@ -228,7 +228,8 @@ def _read_older(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
     content = serialization.msgpack_restore(file.read_bytes())
   except Exception as error:  # msgpack raises many kinds
     raise ValueError(
-      f'{file} is not a whole checkpoint of T5X ({error}); copy it again.'
+      f'Expected a whole checkpoint of T5X in {file}, it cannot be read '
+      f'({error}); copy it again.'
     ) from None
   whole = content.get('optimizer', content) if _is_tree(content) else {}
   if not _is_tree(whole.get(part)):

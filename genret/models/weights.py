@@ -54,8 +54,8 @@ def save_model(
   with checkpoints.checkpoint_manager(folder, keep=None) as manager:
     if manager.all_steps():
       raise ValueError(
-        f'{folder} holds checkpoints already; name another folder, or remove '
-        'them.'
+        f'Expected a folder without checkpoints, got {folder}; name another, or '
+        'remove them.'
       )
     # Sizes first: parameters without them are of no use to a reader.
     checkpoints.save_config(folder, config)
@@ -93,7 +93,7 @@ def extend_vocabulary(
   count = vocab_size - config.vocab_size
   if count < 0:
     raise ValueError(
-      f'vocab_size should be {config.vocab_size} (as it is) or more, got '
+      f'Expected vocab_size of at least {config.vocab_size}, as it is, got '
       f'{vocab_size}; tokens cannot be taken away.'
     )
   given = {
@@ -104,8 +104,8 @@ def extend_vocabulary(
     del given['decoder/logits_dense/kernel']
     if logits_rows_XxE is not None:
       raise ValueError(
-        'The output layer is tied to the embedding, got logits_rows_XxE; give '
-        'embedding_rows_XxE alone.'
+        'Expected no logits_rows_XxE for an output layer that is tied to the '
+        'embedding, got some; give embedding_rows_XxE alone.'
       )
   flat = flax.traverse_util.flatten_dict(params, sep='/')
   for subkey, (path, rows) in zip(
@@ -118,7 +118,7 @@ def extend_vocabulary(
       rows = old.mean(axis=0) + noise * old.std(axis=0)
     if np.shape(rows) != (count, config.emb_dim):
       raise ValueError(
-        f'{path} needs {count} rows of {config.emb_dim} for vocab_size '
+        f'Expected {count} rows of {config.emb_dim} of {path} for vocab_size '
         f'{vocab_size}, got shape {np.shape(rows)}; give one row per new token.'
       )
     new = np.concatenate([old, np.asarray(rows, old.dtype)])
