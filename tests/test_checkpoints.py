@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -353,3 +354,12 @@ def test_a_full_disk_is_told_in_a_sentence(tmp_path, error):
       checkpoints.checkpoint_manager(tmp_path),
     ):
       raise other
+
+
+def test_what_orbax_raises_is_worded():
+  message = 'whole checkpoint in here, it cannot be read (a b...); copy'
+  with (
+    pytest.raises(ValueError, match=re.escape(message)),
+    checkpoints.whole('here'),
+  ):
+    raise RuntimeError('a\n b')

@@ -239,7 +239,7 @@ def test_an_array_that_is_gone_is_named(tmp_path):
 def test_an_orbax_tree_with_a_hole_is_told(tmp_path):
   write_orbax(tmp_path / 'checkpoint_1', make_params(t5.T5Config(**SIZES)))
   (tmp_path / 'checkpoint_1' / 'state' / '_METADATA').unlink()
-  message = r'whole checkpoint of T5X in .*state, it cannot be .* copy it again'
+  message = r'whole checkpoint in .*state, it cannot be .* copy it again'
   with pytest.raises(ValueError, match=message):
     t5x_checkpoints.load_t5x(tmp_path)
 

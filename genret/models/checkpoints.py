@@ -216,7 +216,7 @@ def restore_step(
     lambda path, _: wanted[_name(path)],
     _stored(manager, step, 'optimizer'),
   )
-  with _whole(manager, step):
+  with whole(manager.directory / str(step)):
     restored = manager.restore(
       step,
       args=ocp.args.Composite(
@@ -268,7 +268,7 @@ def load_model(
       f'as in {CONFIG_FILE}',
       f'restore the {CONFIG_FILE} that was written with it',
     )
-    with _whole(manager, step):
+    with whole(manager.directory / str(step)):
       params = manager.restore(
         step,
         args=ocp.args.Composite(
@@ -348,20 +348,27 @@ def _check_stored(
 def _stored(manager: ocp.CheckpointManager, step: int, item: str) -> Any:
   """What one item of a checkpoint holds: a tree of shapes and types."""
   folder = manager.directory / str(step) / item
-  with _whole(manager, step):
+  with whole(manager.directory / str(step)):
     return ocp.StandardCheckpointHandler().metadata(folder).tree
 
 
 @contextlib.contextmanager
-def _whole(manager: ocp.CheckpointManager, step: int) -> Iterator[None]:
-  """Words what orbax raises where files are missing or damaged."""
+def whole(folder: str | os.PathLike[str]) -> Iterator[None]:
+  """Words what orbax raises where files of a checkpoint are missing or damaged.
+
+  Args:
+    folder: of the step that is read within.
+
+  Raises:
+    ValueError: in place of whatever is raised within.
+  """
   try:
     yield
   except Exception as error:  # of any type, and pages long
     first = ' '.join(str(error).split())[:80]
     raise ValueError(
-      f'Expected a whole checkpoint in {manager.directory / str(step)}, it cannot '
-      f'be read ({first}...); copy it again, or choose another step.'
+      f'Expected a whole checkpoint in {folder}, it cannot be read ({first}...); '
+      'copy it again, or choose another step.'
     ) from error
 
 

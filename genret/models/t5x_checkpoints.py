@@ -21,13 +21,12 @@ other names: T5X numbers what is a tuple in optax ('0', '1', ...), and has {} fo
 what holds nothing.
 """
 
-import contextlib
 import itertools
 import os
 import pathlib
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax
@@ -37,7 +36,7 @@ import orbax.checkpoint as ocp
 import tensorstore
 from flax import serialization
 
-from genret.models import t5
+from genret.models import checkpoints, t5
 from genret.models.hugging_face import Params, check_parameters
 
 _STEP = re.compile(r'checkpoint_(\d+)')
@@ -298,7 +297,7 @@ def _write_zarr(
 def _read_orbax(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
   """From an orbax tree; the other parts are not read."""
   handler = ocp.PyTreeCheckpointHandler()
-  with _whole(folder):
+  with checkpoints.whole(folder):
     tree = handler.metadata(folder).tree
   if not _is_tree(tree.get(part)):
     raise ValueError(
@@ -308,7 +307,7 @@ def _read_orbax(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
   wanted = jax.tree.map(
     lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree[part]
   )
-  with _whole(folder), ocp.Checkpointer(handler) as checkpointer:
+  with checkpoints.whole(folder), ocp.Checkpointer(handler) as checkpointer:
     restored = checkpointer.restore(
       folder.absolute(),
       args=ocp.args.PyTreeRestore(
@@ -319,19 +318,6 @@ def _read_orbax(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
     )
   found: dict[str, Any] = restored[part]
   return found
-
-
-@contextlib.contextmanager
-def _whole(folder: pathlib.Path) -> Iterator[None]:
-  """Words what orbax raises where files are missing or damaged."""
-  try:
-    yield
-  except Exception as error:  # of any type, and pages long
-    first = ' '.join(str(error).split())[:80]
-    raise ValueError(
-      f'Expected a whole checkpoint of T5X in {folder}, it cannot be read '
-      f'({first}...); copy it again, or name another step.'
-    ) from error
 
 
 def _is_tree(node: Any) -> bool:
