@@ -17,11 +17,13 @@ from genret.vocabulary import HASH_FIELD, VOCABULARY_FILE
 
 # The identifiers of a run, with their vocabulary.
 DOCIDS_FOLDER = 'docids'
+# What makes it this run.
+RUN_FILE = 'run.json'
 
 
 def claim(run_folder: Path, identity: Mapping[str, Any]) -> None:
   """Writes down what a run is, or refuses another run in the same folder."""
-  path = run_folder / 'run.json'
+  path = run_folder / RUN_FILE
   identity = json.loads(json.dumps(identity))
   if not path.is_file():
     write_text(path, json.dumps(identity, indent=2) + '\n')

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genret import identifiers, train_checks
+from genret import identifiers, run_folders, train_checks
 from genret.models.t5 import Transformer
 from genret.objectives import Batch, CrossEntropy, Objective
 from genret.train_step import check_microbatches
@@ -30,6 +30,7 @@ def trained_by(
   *,
   docids: str | os.PathLike[str],
   task_feature_lengths: Mapping[str, int],
+  model_dir: str | os.PathLike[str],
   microbatches: int = 1,
 ) -> Any:
   """The model with the loss of an objective in place of its own.
@@ -44,12 +45,18 @@ def trained_by(
     objective: one of `genret.objectives`; cross-entropy where None.
     docids: folder of the identifiers, or of an index of n-grams.
     task_feature_lengths: 'inputs' and 'targets', in tokens.
+    model_dir: where T5X is to train.
     microbatches: T5X's `num_microbatches`.
 
   Raises:
-    ValueError: if targets are shorter than identifiers, the model is of another
+    ValueError: if model_dir is a run of `genret train`, targets are shorter than identifiers, the model is of another
       vocabulary, or the objective takes no microbatches.
   """
+  if os.path.isfile(os.path.join(model_dir, run_folders.RUN_FILE)):
+    raise ValueError(
+      f'Expected a run of T5X in {model_dir}, found one of genret train; convert '
+      'it with genret convert --format t5x, or train into another folder.'
+    )
   train_checks.check_model(
     model.module.config,
     identifiers.load(docids),

@@ -41,6 +41,9 @@ class TokenExamples:
     target_tokens: all targets.
     target_start_N1: likewise.
     hash: of all this.
+    made_for: what else the examples depend on: 'docids', the hash of the
+      identifiers, and 'unseen_share' and 'unseen_seed' where queries were
+      withheld; nothing where files do not tell.
   """
 
   name: str
@@ -53,6 +56,7 @@ class TokenExamples:
   target_tokens: np.ndarray
   target_start_N1: np.ndarray
   hash: str
+  made_for: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def __len__(self) -> int:
     return len(self.input_start_N1) - 1
@@ -61,6 +65,24 @@ class TokenExamples:
   def described(self) -> str:
     """What a run notes as the data that it was trained on."""
     return f'{self.name}, tokens {self.hash[:12]}'
+
+  def check_made_for(self, wanted: Mapping[str, Any]) -> None:
+    """Refuses examples of other identifiers, or with what is to be withheld.
+
+    Args:
+      wanted: as `made_for` has it.
+
+    Raises:
+      ValueError: naming what differs.
+    """
+    for name in sorted({*wanted, *self.made_for}):
+      told = self.made_for.get(name)
+      if told != wanted.get(name) and not (name == 'docids' and told is None):
+        raise ValueError(
+          f'Expected examples that were written with {name}='
+          f'{wanted.get(name)}, got {name}={told}; write them again with the '
+          'macros of this run.'
+        )
 
   def training_batches(
     self,
@@ -191,6 +213,8 @@ def save(
   examples: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
   rates: Mapping[str, float],
   task_feature_lengths: Mapping[str, int],
+  *,
+  made_for: Mapping[str, Any] | None = None,
 ) -> TokenExamples:
   """Writes examples, which are held in memory until all are there.
 
@@ -201,6 +225,7 @@ def save(
       tokens, the end-of-sequence among them, without padding.
     rates: of the same tasks, above 0.
     task_feature_lengths: to which they were cut.
+    made_for: as `TokenExamples` has it.
 
   Raises:
     ValueError: for a task without examples, or a rate that is not above 0.
@@ -235,6 +260,7 @@ def save(
     'tasks': list(examples),
     'rates': [float(rates[task]) for task in examples],
     'task_feature_lengths': dict(task_feature_lengths),
+    'made_for': dict(made_for or {}),
   }
   digest = hashlib.sha256(json.dumps(meta, sort_keys=True).encode())
   for array in arrays.values():
@@ -265,7 +291,16 @@ def load(folder: str | os.PathLike[str]) -> TokenExamples:
     target_tokens=arrays['targets_tokens'],
     target_start_N1=arrays['targets_start'],
     hash=meta['hash'],
+    made_for=meta.get('made_for', {}),
   )
+
+
+def made_for(
+  docids_hash: str, *, unseen_share: float = 0.0, unseen_seed: int = 0
+) -> dict[str, Any]:
+  """What examples depend on, as `TokenExamples` has it."""
+  withheld = {'unseen_share': unseen_share, 'unseen_seed': unseen_seed}
+  return {'docids': docids_hash, **(withheld if unseen_share else {})}
 
 
 def is_folder(name: str | os.PathLike[str]) -> bool:

@@ -155,6 +155,7 @@ def train(
   """
   # --- What must fit before anything runs.
   run_folder = Path(model_dir)
+  train_checks.check_folder(run_folder, docids)
   objective = objective or CrossEntropy()
   optimizer = optimizer or optax.adafactor(1e-3)
   found = identifiers_lib.load(docids)
@@ -169,10 +170,17 @@ def train(
     module.config, found, task_feature_lengths, writes=not retrieval
   )
   data = _examples(mixture_or_task_name, use_cached_tasks, cache_dirs)
+  if isinstance(data, token_examples.TokenExamples):
+    data.check_made_for(
+      token_examples.made_for(
+        found.hash, unseen_share=unseen_share, unseen_seed=unseen_seed
+      )
+    )
   step_fn = make_step(module, optimizer, objective, microbatches=microbatches)
   train_checks.check_batch(batch_size, microbatches)
   train_checks.check_numbers(
     seed=seed,
+    train_steps=train_steps,
     log_period=log_period,
     checkpoint_period=checkpoint_period,
     eval_period=eval_period,
@@ -273,8 +281,10 @@ def train(
     write_settings(run_folder, settings)
     changes = run_folders.leave_texts(run_folder, texts or {}, step=first_step)
     if goes_on:
-      told = f'{run_folder} goes on from step {first_step}; no other parameters'
-      print(f'{told} are read.', *changes, sep='\n', file=sys.stderr)
+      told = (
+        f'{run_folder} goes on from step {first_step}, with its parameters.'
+      )
+      print(told, *changes, sep='\n', file=sys.stderr)
 
     # --- The data from where they stopped, the log, the evaluation.
     batches = data.training_batches(
@@ -349,6 +359,7 @@ def train(
       if manager.latest_step() != step:
         save(step)
       manager.wait_until_finished()
+      bar.close()
       preemption.leave(
         f'Stopped by SIGTERM after step {step} of {train_steps}, which is '
         f'saved in {run_folder}; start the same command again to go on.'

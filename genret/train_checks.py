@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What training refuses: settings that do not fit, and numbers that are not finite."""
 
+import numbers
+import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -50,6 +53,26 @@ def check_model(
     )
 
 
+def check_folder(run_folder: Path, docids: str | os.PathLike[str]) -> None:
+  """Refuses to train in a folder that is something else.
+
+  Raises:
+    ValueError: if it is that of the identifiers, or a run of T5X.
+  """
+  if run_folder.resolve() == Path(docids).resolve():
+    raise ValueError(
+      f'Expected a run folder other than the identifiers, got {run_folder} for '
+      'both; train into another folder.'
+    )
+  theirs = sorted(run_folder.glob('checkpoint_*'))
+  if theirs:
+    raise ValueError(
+      f'Expected a run of genret train in {run_folder}, found {theirs[-1].name}, '
+      'which T5X wrote; convert it with genret convert --format run, or train '
+      'into another folder.'
+    )
+
+
 def check_batch(batch_size: int, microbatches: int) -> None:
   """Refuses a batch that neither devices nor microbatches divide.
 
@@ -68,6 +91,7 @@ def check_batch(batch_size: int, microbatches: int) -> None:
 def check_numbers(
   *,
   seed: int,
+  train_steps: int,
   log_period: int,
   checkpoint_period: int,
   eval_period: int,
@@ -84,15 +108,17 @@ def check_numbers(
       f'Expected a seed from 0 to 4294967295, got {seed}; set another.'
     )
   for name, number, least in (
+    ('train_steps', train_steps, 0),
     ('log_period', log_period, 1),
     ('checkpoint_period', checkpoint_period, 1),
     ('eval_period', eval_period, 0),
     ('keep_checkpoints', keep_checkpoints, 1),
     ('keep_best', keep_best, 0),
   ):
-    if number < least:
+    if not isinstance(number, numbers.Integral) or number < least:
       raise ValueError(
-        f'Expected {name} of at least {least}, got {number}; set another.'
+        f'Expected {name} to be a whole number of at least {least}, got '
+        f'{number}; set another.'
       )
   if keep_best and not eval_period:
     raise ValueError(

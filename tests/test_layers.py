@@ -100,7 +100,7 @@ LAYER_OF = {
   'genret.token_examples': 2.2,
   'genret.train': 3,
   'genret.train_checks': 1.5,
-  'genret.t5x_training': 1.6,
+  'genret.t5x_training': 2.1,
   'genret.train_log': 0.1,
   'genret.train_step': 1.2,
   'genret.gin_configs': 4,

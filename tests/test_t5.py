@@ -348,3 +348,9 @@ def test_identity_start_is_an_identity_matrix():
   for shape in ((3, 3), (2, 4), (4, 2)):
     array = layers.identity_init(jax.random.key(0), shape)
     np.testing.assert_array_equal(array, np.eye(*shape, dtype=np.float32))
+
+
+def test_an_unknown_dtype_is_refused():
+  assert T5Config(vocab_size=3, dtype='bfloat16').dtype == 'bfloat16'
+  with pytest.raises(ValueError, match="or bfloat16, got 'bf16'; choose one"):
+    T5Config(vocab_size=3, dtype='bf16')

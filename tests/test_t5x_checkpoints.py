@@ -236,6 +236,21 @@ def test_an_array_that_is_gone_is_named(tmp_path):
     t5x_checkpoints.load_t5x(tmp_path)
 
 
+def test_a_part_of_an_array_that_is_gone_is_no_zeros(tmp_path):
+  write_older(tmp_path / 'checkpoint_1', make_params(t5.T5Config(**SIZES)))
+  (tmp_path / 'checkpoint_1/target.token_embedder.embedding/0.0').unlink()
+  with pytest.raises(ValueError, match='array of token_embedder/embedding in'):
+    t5x_checkpoints.load_t5x(tmp_path)
+
+
+@pytest.mark.parametrize('layout', ['older', 'orbax'])
+def test_a_relative_path_is_read(tmp_path, layout, monkeypatch):
+  config = t5.T5Config(**SIZES)
+  WRITERS[layout](tmp_path / 'checkpoint_1', make_params(config))
+  monkeypatch.chdir(tmp_path)
+  assert t5x_checkpoints.load_t5x('checkpoint_1')[0] == config
+
+
 def test_an_orbax_tree_with_a_hole_is_told(tmp_path):
   write_orbax(tmp_path / 'checkpoint_1', make_params(t5.T5Config(**SIZES)))
   (tmp_path / 'checkpoint_1' / 'state' / '_METADATA').unlink()

@@ -335,6 +335,7 @@ def test_same_step_of_another_objective(t5x, objective, tmp_path):
     objective,
     docids=tmp_path,
     task_feature_lengths={'inputs': 7, 'targets': 5},
+    model_dir=tmp_path,
   )
   step = make_step(module, optimizer_of('default'), objective)
   (params, _), losses = step(our_state('default'), batch_of(1), KEY)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
+from genret import run_folders
 from genret.docids.table import DocidTable
 from genret.models.t5 import Transformer
 from genret.objectives import CrossEntropy, InBatchSoftmax
@@ -35,6 +36,7 @@ def test_cross_entropy_is_left_to_t5x(docids):
       objective,
       docids=docids,
       task_feature_lengths={'targets': 4},
+      model_dir='gs://bucket/run',
       microbatches=2,
     )
     assert found is model
@@ -59,14 +61,33 @@ def test_cross_entropy_is_left_to_t5x(docids):
   ],
 )
 def test_what_does_not_fit_is_refused(docids, vocab_size, changes, message):
-  fitting = {'docids': docids, 'task_feature_lengths': {'targets': 4}}
+  fitting = {
+    'docids': docids,
+    'task_feature_lengths': {'targets': 4},
+    'model_dir': docids,
+  }
   with pytest.raises(ValueError, match=f'Expected .*{message}'):
     trained_by(model_of(vocab_size), **fitting | changes)
 
 
 def test_a_dual_encoder_writes_no_identifiers(docids):
-  fitting = {'docids': docids, 'task_feature_lengths': {'targets': 2}}
+  fitting = {
+    'docids': docids,
+    'task_feature_lengths': {'targets': 2},
+    'model_dir': docids,
+  }
   assert trained_by(model_of(16), InBatchSoftmax(), **fitting).loss_fn
   with pytest.raises(ValueError, match='of at least 4, got 2'):
     trained_by(model_of(16), **fitting)
   check_microbatches(1, InBatchSoftmax())
+
+
+def test_a_run_of_ours_is_converted_first(docids):
+  (docids / run_folders.RUN_FILE).write_text('{}')
+  with pytest.raises(ValueError, match='found one of genret train; convert it'):
+    trained_by(
+      model_of(16),
+      docids=docids,
+      task_feature_lengths={'targets': 4},
+      model_dir=docids,
+    )

@@ -51,6 +51,36 @@ def taken(found, number, size=4, **options):
   return list(itertools.islice(batches, number))
 
 
+def test_what_examples_were_made_for_is_compared(tmp_path):
+  rows = {'x': [{'inputs': np.array([2, 1]), 'targets': np.array([3, 1])}]}
+  withheld = {'unseen_share': 0.5, 'unseen_seed': 2}
+
+  def saved(made_for):
+    return token_examples.save(
+      tmp_path, 'x', rows, {'x': 1}, LENGTHS, made_for=made_for
+    )
+
+  one = token_examples.made_for('h')
+  assert one == token_examples.made_for('h', unseen_seed=3) == {'docids': 'h'}
+  both = token_examples.made_for('h', **withheld)
+  assert both == {'docids': 'h', **withheld}
+  for made in (one, both):
+    assert saved(made).made_for == made
+    saved(made).check_made_for(made)
+  with pytest.raises(
+    ValueError, match=r'docids=g, got docids=h; write them ag'
+  ):
+    saved(one).check_made_for(token_examples.made_for('g'))
+  with pytest.raises(ValueError, match=r'unseen_seed=2, got unseen_seed=None'):
+    saved(one).check_made_for(both)
+  with pytest.raises(ValueError, match=r'unseen_seed=None, got unseen_seed=2'):
+    saved(both).check_made_for(one)
+  # What earlier versions wrote tells nothing.
+  saved(None).check_made_for(one)
+  with pytest.raises(ValueError, match='unseen_seed=2, got unseen_seed=None'):
+    saved(None).check_made_for(both)
+
+
 def test_rows_are_the_examples(made):
   examples, found, folder = made
   assert len(found) == 22
@@ -199,6 +229,8 @@ def test_an_experiment_is_written_pass_by_pass(experiment, capsys):
   printed = capsys.readouterr().out
   found = token_examples.load(folder / 'tokens')
   assert f'{len(found):,} examples written in' in printed
+  hash_ = DocidTable.load(folder / 'docids').hash
+  assert found.made_for == token_examples.made_for(hash_)
   name = retrieval.mixture(
     name='test_token_examples',
     corpus=str(folder / 'corpus'),

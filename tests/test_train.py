@@ -502,7 +502,7 @@ def test_what_has_changed_is_told_where_a_run_goes_on(
       train_steps=steps,
       texts={'config.gin': f'TRAIN_STEPS = {steps}\n'},
     )
-  told = f'{folder} goes on from step %s; no other parameters are read.'
+  told = f'{folder} goes on from step %s, with its parameters.'
   assert capsys.readouterr().err.splitlines() == [
     told % 1,
     'config.gin differs from that until step 1, config.until-1.gin:',

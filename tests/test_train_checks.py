@@ -14,6 +14,7 @@ from genret.losses import TokenLosses
 
 NUMBERS = {
   'seed': 0,
+  'train_steps': 1,
   'log_period': 1,
   'checkpoint_period': 1,
   'eval_period': 0,
@@ -52,6 +53,16 @@ def test_a_model_must_fit_its_identifiers():
     check(17, 4)
 
 
+def test_a_run_has_a_folder_of_its_own(tmp_path):
+  run = tmp_path / 'run'
+  train_checks.check_folder(run, tmp_path / 'docids')
+  with pytest.raises(ValueError, match='other than the identifiers, got'):
+    train_checks.check_folder(run, f'{tmp_path}/x/../run')
+  (run / 'checkpoint_50').mkdir(parents=True)
+  with pytest.raises(ValueError, match='found checkpoint_50, which T5X wrote'):
+    train_checks.check_folder(run, tmp_path / 'docids')
+
+
 def test_a_batch_must_be_dealt_out():
   devices = jax.local_device_count()
   train_checks.check_batch(6 * devices, 3)
@@ -65,11 +76,21 @@ def test_a_batch_must_be_dealt_out():
   [
     ({'seed': -1}, 'from 0 to 4294967295, got -1'),
     ({'seed': 2**32}, 'from 0 to 4294967295, got 4294967296'),
-    ({'log_period': 0}, 'log_period of at least 1, got 0'),
-    ({'checkpoint_period': 0}, 'checkpoint_period of at least 1, got 0'),
-    ({'eval_period': -1}, 'eval_period of at least 0, got -1'),
-    ({'keep_checkpoints': 0}, 'keep_checkpoints of at least 1, got 0'),
-    ({'keep_best': -1}, 'keep_best of at least 0, got -1'),
+    ({'train_steps': 1.5}, 'train_steps to be a whole number .*, got 1.5'),
+    ({'log_period': 0}, 'log_period to be a whole number of at least 1, got 0'),
+    (
+      {'checkpoint_period': 0},
+      'checkpoint_period to be a whole number of at least 1, got 0',
+    ),
+    (
+      {'eval_period': -1},
+      'eval_period to be a whole number of at least 0, got -1',
+    ),
+    (
+      {'keep_checkpoints': 0},
+      'keep_checkpoints to be a whole number of at least 1, got 0',
+    ),
+    ({'keep_best': -1}, 'keep_best to be a whole number of at least 0, got -1'),
     ({'keep_best': 2}, 'eval_period above 0 with keep_best=2, got 0'),
   ],
 )

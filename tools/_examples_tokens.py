@@ -20,7 +20,7 @@ from typing import Any
 import gin
 from tqdm import tqdm
 
-from genret import token_examples
+from genret import identifiers, token_examples
 from genret import train as trainer
 from genret.models import checkpoints
 from genret.seqio_batches import SeqioExamples
@@ -49,6 +49,11 @@ def main(argv: Sequence[str]) -> int:
     {name: _shown(name, of_task) for name, of_task in passes.items()},
     examples.rates(),
     lengths,
+    made_for=token_examples.made_for(
+      identifiers.load(bound['docids']).hash,
+      unseen_share=bound['unseen_share'],
+      unseen_seed=bound['unseen_seed'],
+    ),
   )
   checkpoints.save_config(arguments.output, bound['module'].config)
   seconds = time.perf_counter() - start

@@ -16,7 +16,7 @@ parameters), as a run has, which serves as INITIAL_CHECKPOINT_PATH; or, with --f
 
   huggingface   config.json and model.safetensors
   run, t5x      besides the parameters the step, and what the optimizer remembers:
-                a MODEL_DIR that `genret train` or `python -m t5x.train` goes on
+                a MODEL_DIR that `genret train` or `python -P -m t5x.train` goes on
                 from, under the same experiment; of a run, or of T5X's checkpoint
 
 The vocabulary goes with a model that is not gone on with: spiece.model of the folder

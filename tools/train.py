@@ -62,9 +62,10 @@ def parse_config(
       gin.clear_config()
       gin.parse_config_files_and_bindings(list(gin_files), list(bindings))
   except OSError as error:
+    missing = [name for name in gin_files if not Path(name).is_file()]
     raise ValueError(
       f'Expected gin files in the current folder, in --gin_search_paths or in '
-      f'{own}, found none of one of these names: {", ".join(gin_files)}.'
+      f'{own}, found no {" or ".join(missing or gin_files)}; correct the name.'
     ) from error
   except (SyntaxError, NameError, TypeError, ValueError) as error:
     raise ValueError(

@@ -311,11 +311,11 @@ def load_optimizer(
         'none; name a run of `genret train`.'
       )
     handler = ocp.PyTreeCheckpointHandler()
-    args = jax.tree.map(
-      lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
-      handler.metadata(folder).tree,
-    )
-    with ocp.Checkpointer(handler) as checkpointer:
+    with whole(folder), ocp.Checkpointer(handler) as checkpointer:
+      args = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray),
+        handler.metadata(folder).tree,
+      )
       return step, checkpointer.restore(
         folder, args=ocp.args.PyTreeRestore(restore_args=args)
       )

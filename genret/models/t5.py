@@ -103,6 +103,13 @@ class T5Config:
         f'Expected a remat_policy of none, {", ".join(_REMAT_POLICIES)}, got '
         f'{self.remat_policy!r}; choose one.'
       )
+    try:
+      jnp.dtype(self.dtype)
+    except TypeError:
+      raise ValueError(
+        f'Expected a dtype such as float32 or bfloat16, got {self.dtype!r}; '
+        'choose one.'
+      ) from None
     if self.adapter_dim < 0:
       raise ValueError(
         f'Expected adapter_dim of at least 0, got {self.adapter_dim}; 0 is for a '

@@ -217,7 +217,7 @@ def _read(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
   """The tree of arrays that is one part of a checkpoint."""
   if (folder / _OLDER).is_file():
     return _read_older(folder, part, what)
-  return _read_orbax(folder / _ORBAX, part, what)
+  return _read_orbax((folder / _ORBAX).absolute(), part, what)
 
 
 def _read_older(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
@@ -263,13 +263,16 @@ def _read_zarr(
       {
         'driver': spec['driver'],
         'kvstore': {'driver': 'file', 'path': str(place.absolute())},
+        # A file that is gone holds no zeros.
+        'fill_missing_data_reads': False,
       }
     ).result()
     return np.asarray(opened.read().result())
   except (ValueError, OSError) as error:
+    first = str(error).splitlines()[0].partition(' [')[0]
     raise ValueError(
-      f'Expected the array of {path} in {place}, it cannot be read '
-      f'({str(error).splitlines()[0]}); copy the whole folder again.'
+      f'Expected the array of {path} in {place}, it cannot be read ({first}); '
+      'copy the whole folder again.'
     ) from None
 
 
@@ -309,7 +312,7 @@ def _read_orbax(folder: pathlib.Path, part: str, what: str) -> dict[str, Any]:
   )
   with checkpoints.whole(folder), ocp.Checkpointer(handler) as checkpointer:
     restored = checkpointer.restore(
-      folder.absolute(),
+      folder,
       args=ocp.args.PyTreeRestore(
         item={part: wanted},
         restore_args={part: wanted},
