@@ -351,6 +351,6 @@ def test_identity_start_is_an_identity_matrix():
 
 
 def test_an_unknown_dtype_is_refused():
-  assert T5Config(vocab_size=3, dtype='bfloat16').dtype == 'bfloat16'
+  assert t5.T5Config(vocab_size=3, dtype='bfloat16').dtype == 'bfloat16'
   with pytest.raises(ValueError, match="or bfloat16, got 'bf16'; choose one"):
-    T5Config(vocab_size=3, dtype='bf16')
+    t5.T5Config(vocab_size=3, dtype='bf16')
