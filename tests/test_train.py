@@ -551,7 +551,7 @@ def test_the_best_is_kept_and_told(corpus, docids, tmp_path):
     )
   for keep_best, message in (
     (1, 'eval_period above 0 with keep_best=1, got 0; the'),
-    (-1, 'keep_best of at least 0, got -1'),
+    (-1, 'keep_best to be a whole number of at least 0, got -1'),
   ):
     with pytest.raises(ValueError, match=message):
       train(corpus, docids('atomic'), folder, keep_best=keep_best)
